@@ -1,0 +1,1 @@
+"""The tests, grouped as the code is: each folder says what kind of proof it holds."""

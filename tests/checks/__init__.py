@@ -1,0 +1,1 @@
+"""One suite for each extension point, run over its whole roster."""

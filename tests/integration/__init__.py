@@ -1,0 +1,1 @@
+"""Several pieces together with real processes and a real Redis."""

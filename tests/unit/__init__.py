@@ -1,0 +1,1 @@
+"""Examples of one piece at a time: no process and no socket."""
