@@ -1,0 +1,73 @@
+"""What was offered, and what people did with it."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from engine.events.base import Event, Identifier
+
+
+class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One offer of a decision with all that attribution needs, so that the flow never reads a catalogue.
+
+    `vector` is the base64 of the little-endian float32 readings that the arm was scored with; `propensity` the
+    probability it had of being chosen in its position, given those above. `learn` is false where nothing was drawn.
+    """
+
+    offer_id: Identifier
+    placement: Identifier
+    campaign: str = ""
+    kind: str = "sell"
+    position: int = 1
+    propensity: float = 1.0
+    score: float = 0.0
+    categories: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    coupon: str = ""
+    redeemed_when: Literal["buys", "coupon", "event"] = "buys"
+    attribution_window_ms: int = 0
+    shown_when: Literal["viewed", "decided"] = "viewed"
+    learn: bool = True
+    vector: str = ""
+
+
+class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it."""
+
+    offers: tuple[ChosenOffer, ...] = ()
+    request_id: str = ""
+    eligible: dict[str, tuple[str, ...]] = {}
+    stages: dict[str, dict[str, int]] = {}
+    versions: dict[str, str] = {}
+    fingerprint: str = ""
+    variation: str = ""
+    ranker: str = ""
+    holdout: bool = False
+    seed: str = ""
+    attempt: int = 0
+    degraded: tuple[str, ...] = ()
+    context: dict[str, Any] = {}
+
+
+class OfferDecided(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The engine chose offers. Only the engine writes this."""
+
+    data: Decided = Decided()
+
+
+class OfferSeen(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An offer of a decision was viewed, clicked, accepted, dismissed or redeemed; the envelope names both."""
+
+    data: dict[str, Any] = {}
+
+
+TYPES: dict[str, type[Event]] = {
+    "offer_decided": OfferDecided,
+    "offer_viewed": OfferSeen,
+    "offer_clicked": OfferSeen,
+    "offer_accepted": OfferSeen,
+    "offer_dismissed": OfferSeen,
+    "offer_redeemed": OfferSeen,
+}
+OURS = frozenset({"offer_decided", "clock_ticked"})
+"""Types that only the engine writes; a sender who uses one is refused."""

@@ -1,0 +1,19 @@
+"""Every event type that has a class of its own. A new group is a line here."""
+
+from engine.events import clickstream, consent, identity, offers, orders, pos, service
+from engine.events.base import Event
+
+TYPES: dict[str, type[Event]] = {
+    **identity.TYPES,
+    **clickstream.TYPES,
+    **orders.TYPES,
+    **pos.TYPES,
+    **offers.TYPES,
+    **consent.TYPES,
+    **service.TYPES,
+}
+
+OBEYED_AT_ONCE = frozenset(
+    {"consent_updated", "complaint_filed", "complaint_resolved", "complaint_escalated", "erasure_requested"}
+)
+"""Types that the next decision already follows, also while the engine is down."""
