@@ -19,7 +19,7 @@ from engine.events.base import Activity, Event
 from engine.events.offers import OURS
 from engine.events.roster import TYPES
 from engine.ids import digest_of
-from engine.moments import Millis, localised, millis, moment
+from engine.moments import MINUTE, Millis, localised, millis, moment
 from engine.money import AmountError, to_minor
 
 
@@ -267,6 +267,16 @@ def decode_canonical(raw: bytes) -> Event | Rejected:
         return Rejected(code="stored.format", detail=str(error)[:300])
 
 
+AHEAD_MS = 5 * MINUTE
+"""A time further ahead of its arrival than this is a wrong clock."""
+
+
 def time_of(event: Event) -> Millis:
-    """When it happened."""
-    return millis(event.time)
+    """When it happened; an event from the future is dated at its arrival."""
+    at = millis(event.time)
+    return millis(event.received_at) if event.received_at is not None and is_from_the_future(event) else at
+
+
+def is_from_the_future(event: Event) -> bool:
+    """Whether the sender's clock is so wrong that the event's time cannot be believed."""
+    return event.received_at is not None and millis(event.time) > millis(event.received_at) + AHEAD_MS

@@ -1,0 +1,329 @@
+"""The kinds of condition that `eligible_when` and a campaign's `target` are written in.
+
+Theory of operation. Each kind is a struct, the form a marketer writes, with a table that answers for every use of the
+kind in the whole catalogue at once. An offer's conditions all have to hold; `any`, `all` and `not` combine them. When a
+catalogue is loaded each tree becomes clauses (an "and" of "ors" of possibly negated uses), so that a request costs one
+evaluation of each table and three numpy calls, however many offers there are.
+
+A new kind is a struct, its table and a line in `KINDS`, all in this file: the reader of the YAML files, the JSON Schema
+and the explanation follow from the struct.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Protocol, TypeAlias, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from msgspec import Meta, Struct, field
+from numpy.typing import NDArray
+
+from engine.decisioning.situation import Situation
+from engine.moments import DAY, moment
+
+BoolArray = NDArray[np.bool_]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[str, ...] = get_args(Weekday)
+Clock = Annotated[int, Meta(extra={"written": "clock"}, description='minutes after midnight, written "21:30"')]
+Names = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(min_length=1)]
+
+
+class Feature(Struct, frozen=True, kw_only=True):
+    """A reading of the customer lies in a range; `above` and `below` leave the bound out, the others take it in."""
+
+    feature: Annotated[str, Meta(extra={"written": "feature"})]
+    above: float | None = None
+    below: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    between: tuple[float, float] | None = None
+
+    def words(self) -> str:
+        bounds = [
+            f"{name.replace('_', ' ')} {value:g}"
+            for name in ("above", "at_least", "below", "at_most")
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.between is not None:
+            bounds.append(f"between {self.between[0]:g} and {self.between[1]:g}")
+        return f"{self.feature} {' and '.join(bounds)}"
+
+
+class Channel(Struct, frozen=True, kw_only=True):
+    """The contact happens on one of these channels."""
+
+    channel: Names
+
+    def words(self) -> str:
+        return f"channel {' or '.join(self.channel)}"
+
+
+class OnWeekday(Struct, frozen=True, kw_only=True):
+    """It is one of these days where the customer is."""
+
+    weekday: Annotated[tuple[Weekday, ...], Meta(min_length=1)]
+
+    def words(self) -> str:
+        return f"a {' or '.join(self.weekday)}"
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """A part of the day; one that ends before it starts runs over midnight."""
+
+    start: Clock
+    end: Clock
+
+
+class AtHours(Struct, frozen=True, kw_only=True):
+    """It is between two times of day where the customer is."""
+
+    hours: Span
+
+    def words(self) -> str:
+        return f"from {clock(self.hours.start)} to {clock(self.hours.end)}"
+
+
+class Things(Struct, frozen=True, kw_only=True):
+    """Categories and products; one of them is enough."""
+
+    categories: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        return " or ".join((*self.categories, *self.products))
+
+
+class InCart(Struct, frozen=True, kw_only=True):
+    """The cart holds one of these."""
+
+    cart: Things
+
+    def words(self) -> str:
+        return f"{self.cart.words()} in the cart"
+
+
+class Bought(Struct, frozen=True, kw_only=True):
+    """One of these was bought within so many days, as far as the list of last purchases reaches."""
+
+    bought: Things
+    within_days: Annotated[float, Meta(gt=0, le=366)] = 28.0
+
+    def words(self) -> str:
+        return f"{self.bought.words()} bought within {self.within_days:g} days"
+
+
+class AnyOf(Struct, frozen=True, kw_only=True):
+    """At least one of these holds."""
+
+    any_of: Annotated[
+        "tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})
+    ] = field(name="any")
+
+    def words(self) -> str:
+        return " or ".join(part.words() for part in self.any_of)
+
+
+class AllOf(Struct, frozen=True, kw_only=True):
+    """Each of these holds."""
+
+    all_of: Annotated[
+        "tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})
+    ] = field(name="all")
+
+    def words(self) -> str:
+        return " and ".join(part.words() for part in self.all_of)
+
+
+class Not(Struct, frozen=True, kw_only=True):
+    """This does not hold."""
+
+    negated: Annotated["Condition", Meta(extra={"written": "condition"})] = field(name="not")
+
+    def words(self) -> str:
+        return f"not ({self.negated.words()})"
+
+
+Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought
+Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
+
+
+class Table(Protocol):
+    """Answers for every use of one kind in the catalogue at once."""
+
+    def holds(self, situation: Situation) -> BoolArray: ...
+
+
+class FeatureTable:
+    """Ranges as closed intervals: an open bound is the next number inside, so one comparison a side is enough.
+
+    Bounds are rounded to float32 as readings are. A reading that is not there (no vector, or NaN) holds for no range.
+    """
+
+    def __init__(self, uses: Sequence[Feature], feature_names: Sequence[str]) -> None:
+        place = {name: index for index, name in enumerate(feature_names)}
+        self.index = np.array([place[use.feature] for use in uses], dtype=np.intp)
+        self.low = np.array([self._low(use) for use in uses])
+        self.high = np.array([self._high(use) for use in uses])
+
+    @staticmethod
+    def _low(use: Feature) -> float:
+        inclusive = [bound for bound in (use.at_least, use.between and use.between[0]) if bound is not None]
+        bounds = [float(np.float32(bound)) for bound in inclusive]
+        if use.above is not None:
+            bounds.append(float(np.nextafter(float(np.float32(use.above)), np.inf)))
+        return max(bounds, default=-np.inf)
+
+    @staticmethod
+    def _high(use: Feature) -> float:
+        inclusive = [bound for bound in (use.at_most, use.between and use.between[1]) if bound is not None]
+        bounds = [float(np.float32(bound)) for bound in inclusive]
+        if use.below is not None:
+            bounds.append(float(np.nextafter(float(np.float32(use.below)), -np.inf)))
+        return min(bounds, default=np.inf)
+
+    def holds(self, situation: Situation) -> BoolArray:
+        if situation.vector is None:
+            return np.zeros(len(self.index), dtype=np.bool_)
+        readings = situation.vector[self.index]
+        result: BoolArray = (readings >= self.low) & (readings <= self.high)
+        return result
+
+
+class ChannelTable:
+    def __init__(self, uses: Sequence[Channel], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple(frozenset(use.channel) for use in uses)
+
+    def holds(self, situation: Situation) -> BoolArray:
+        return np.array([situation.channel in use for use in self.uses], dtype=np.bool_)
+
+
+class WeekdayTable:
+    def __init__(self, uses: Sequence[OnWeekday], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple(frozenset(use.weekday) for use in uses)
+
+    def holds(self, situation: Situation) -> BoolArray:
+        today = WEEKDAYS[local_time(situation).weekday()]
+        return np.array([today in use for use in self.uses], dtype=np.bool_)
+
+
+class HoursTable:
+    def __init__(self, uses: Sequence[AtHours], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.spans = tuple(use.hours for use in uses)
+
+    def holds(self, situation: Situation) -> BoolArray:
+        minute = minute_of_day(local_time(situation))
+        return np.array([within(span, minute) for span in self.spans], dtype=np.bool_)
+
+
+class CartTable:
+    def __init__(self, uses: Sequence[InCart], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple((frozenset(use.cart.categories), frozenset(use.cart.products)) for use in uses)
+
+    def holds(self, situation: Situation) -> BoolArray:
+        categories = {line.category for line in situation.cart}
+        products = {line.product_id for line in situation.cart}
+        return np.array(
+            [not (wanted.isdisjoint(categories) and named.isdisjoint(products)) for wanted, named in self.uses],
+            dtype=np.bool_,
+        )
+
+
+class BoughtTable:
+    def __init__(self, uses: Sequence[Bought], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple(
+            (frozenset(use.bought.categories), frozenset(use.bought.products), int(use.within_days * DAY)) for use in uses
+        )
+
+    def holds(self, situation: Situation) -> BoolArray:
+        purchases = situation.profile.purchases.last if situation.profile is not None else ()
+        return np.array(
+            [
+                any(
+                    purchase.at > situation.now - span
+                    and not (categories.isdisjoint(purchase.categories) and products.isdisjoint(purchase.products))
+                    for purchase in purchases
+                )
+                for categories, products, span in self.uses
+            ],
+            dtype=np.bool_,
+        )
+
+
+KINDS = {
+    "feature": (Feature, FeatureTable),
+    "channel": (Channel, ChannelTable),
+    "weekday": (OnWeekday, WeekdayTable),
+    "hours": (AtHours, HoursTable),
+    "cart": (InCart, CartTable),
+    "bought": (Bought, BoughtTable),
+}
+"""Every kind by the key that a marketer writes, with its table."""
+COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
+MOST_CLAUSES = 256
+"""More than this for one offer is a mistake in how it is written."""
+
+
+class TooManyClauses(ValueError):
+    """Alternatives nested so deep that spelling them out explodes."""
+
+
+Literals = frozenset[tuple[Leaf, bool]]
+"""One clause: each use with whether it is negated."""
+
+
+def clauses(conditions: Sequence[Condition]) -> list[Literals]:
+    """An "and" of "ors" that says the same as all of the conditions together."""
+    found = [clause for condition in conditions for clause in _clauses(condition, False)]
+    if len(found) > MOST_CLAUSES:
+        raise TooManyClauses
+    return list(dict.fromkeys(found))
+
+
+def _clauses(condition: Condition, negated: bool) -> list[Literals]:
+    if isinstance(condition, Not):
+        return _clauses(condition.negated, not negated)
+    if isinstance(condition, AnyOf | AllOf):
+        parts = condition.any_of if isinstance(condition, AnyOf) else condition.all_of
+        inner = [_clauses(part, negated) for part in parts]
+        return _either(inner) if isinstance(condition, AnyOf) is not negated else [one for part in inner for one in part]
+    return [frozenset({(condition, negated)})]
+
+
+def _either(parts: Sequence[list[Literals]]) -> list[Literals]:
+    combined: list[Literals] = [frozenset()]
+    for part in parts:
+        combined = [left | right for left in combined for right in part]
+        if len(combined) > MOST_CLAUSES:
+            raise TooManyClauses
+    return combined
+
+
+def literal_words(use: Leaf, negated: bool) -> str:
+    return f"not ({use.words()})" if negated else use.words()
+
+
+def clock(minute: int) -> str:
+    """Minutes after midnight as `21:30`."""
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def within(span: Span, minute: int) -> bool:
+    """Whether a minute of the day lies in the span: its start does, its end does not; equal ends are the whole day."""
+    if span.start < span.end:
+        return span.start <= minute < span.end
+    return minute >= span.start or minute < span.end
+
+
+def minute_of_day(local: datetime) -> int:
+    return local.hour * 60 + local.minute
+
+
+def local_time(situation: Situation) -> datetime:
+    """The wall clock where the customer is; UTC where the zone is unknown or none."""
+    now = moment(situation.now)
+    if not situation.timezone:
+        return now
+    try:
+        return now.astimezone(ZoneInfo(situation.timezone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return now

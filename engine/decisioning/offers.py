@@ -1,0 +1,160 @@
+"""Offers and campaigns as a marketer declares them; field names are those of the YAML files.
+
+Fields without a default have to be written. How a plain YAML scalar becomes an amount, an instant or a time of day is
+said by `Meta(extra={"written": …})`, so that one reader serves every struct.
+"""
+
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta, Struct
+
+from engine.decisioning.conditions import Condition
+
+Kind = Literal["sell", "mandatory", "transactional", "service", "thank_you", "fallback"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PRECEDENCE: tuple[Kind, ...] = ("mandatory", "transactional", "service", "thank_you", "sell", "fallback")
+"""Who is placed first: duties, then help, then thanks; only `sell` is drawn, a fallback fills what stays empty."""
+ASKS_CONSENT: frozenset[Kind] = frozenset({"sell", "thank_you"})
+"""Kinds that need a granted purpose, and that a holdout and an open complaint stop. The others have a basis of their own."""
+SERVICE_RECOVERY = "service_recovery"
+"""The tag of an offer that may be made while a complaint is open."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Instant = Annotated[int, Meta(extra={"written": "instant"}, description="a date, or an RFC 3339 time with an offset")]
+Days = Annotated[float, Meta(gt=0, le=3650)]
+ChannelName = Literal["web", "app", "pos", "call_center", "email", "sms", "push", "kiosk"]
+
+
+class Money(Struct, frozen=True):
+    """An amount in minor units; written `1.80 EUR`."""
+
+    minor: int = 0
+    currency: str = ""
+
+
+class Cap(Struct, frozen=True, kw_only=True):
+    """At most `count` contacts in any span of `window_days`, sliding."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)]
+    window_days: Annotated[float, Meta(gt=0, le=366)]
+
+
+class Promotes(Struct, frozen=True, kw_only=True):
+    """What the offer is about: features, cold start and "never what was just bought" come from here."""
+
+    categories: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
+    products: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
+
+
+class Redemption(Struct, frozen=True, kw_only=True):
+    """What counts as taken: buying something promoted, using a coupon code, or an event that names the offer."""
+
+    buys: Literal["promoted"] | None = None
+    coupon: Annotated[str, Meta(max_length=100)] = ""
+    event: Literal["offer_accepted", "offer_clicked", "offer_redeemed", "offer_viewed", ""] = ""
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """What the customer pays less: a percentage, an amount off, or a fixed price beside the regular one."""
+
+    discount_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    discount: Money | None = None
+    amount: Money | None = None
+    regular: Money | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
+
+
+class JustBought(Struct, frozen=True, kw_only=True):
+    """How long after a purchase the same thing is not offered; categories too only where that makes sense."""
+
+    days: Annotated[float, Meta(ge=0, le=365)] = 7.0
+    categories: bool = False
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """One thing that can be said to a customer.
+
+    `attribution_window_days` is how long after the contact a sale still counts to it. `boost` is the marketer's lever
+    on the value. `margin` is what a redemption earns and `cost` what a contact costs. `purpose` is the consent that is
+    needed; it matters for `sell` and `thank_you` only.
+    """
+
+    id: Identifier
+    kind: Kind
+    placements: Annotated[tuple[Identifier, ...], Meta(min_length=1)]
+    content: Annotated[dict[str, dict[str, str]], Meta(min_length=1, extra={"written": "content"})]
+    campaign: Identifier | None = None
+    purpose: Identifier = "marketing"
+    status: Literal["draft", "live", "paused"] = "live"
+    starts: Instant | None = None
+    ends: Annotated[int, Meta(extra={"written": "instant_end"}, description="the last day, or a time")] | None = None
+    channels: tuple[ChannelName, ...] = ()
+    locales: tuple[str, ...] = ()
+    stock: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    caps: tuple[Cap, ...] = ()
+    eligible_when: Annotated[tuple[Condition, ...], Meta(extra={"written": "conditions"})] = ()
+    promotes: Promotes = Promotes()
+    just_bought: JustBought | None = None
+    redeemed_when: Redemption | None = None
+    tags: tuple[Identifier, ...] = ()
+    boost: Annotated[float, Meta(ge=0.5, le=2.0)] = 1.0
+    price: Price | None = None
+    margin: Money = Money()
+    cost: Money = Money()
+    attribution_window_days: Days = 14.0
+
+
+class Campaign(Struct, frozen=True, kw_only=True):
+    """What binds offers: dates, channels, target, caps and budget hold for each of them as well."""
+
+    id: Identifier
+    name: str = ""
+    goal: str = ""
+    status: Literal["draft", "live", "paused"] = "live"
+    starts: Instant | None = None
+    ends: Annotated[int, Meta(extra={"written": "instant_end"}, description="the last day, or a time")] | None = None
+    channels: tuple[ChannelName, ...] = ()
+    target: Annotated[tuple[Condition, ...], Meta(extra={"written": "conditions"})] = ()
+    caps: tuple[Cap, ...] = ()
+    budget: Money | None = None
+
+
+class Trigger(Struct, frozen=True, kw_only=True):
+    """An event that asks for an offer by itself."""
+
+    id: Identifier
+    event: Identifier
+    placement: Identifier
+    wait_minutes: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """A shop: the zone its tills keep, the currency they take, and its name."""
+
+    zone: Annotated[str, Meta(extra={"written": "zone"})] = "UTC"
+    currency: Annotated[str, Meta(extra={"written": "currency"})] = "EUR"
+    name: str = ""
+
+
+def default_redemption(offer: Offer) -> Redemption:
+    """What counts when nothing is written: buying what is promoted, or accepting an offer that promotes nothing."""
+    promoted = offer.promotes.categories or offer.promotes.products
+    return offer.redeemed_when or (Redemption(buys="promoted") if promoted else Redemption(event="offer_accepted"))
+
+
+def localised_content(content: dict[str, dict[str, str]], locale: str) -> dict[str, str]:
+    """The content for a locale: `de-AT`, else `de`, else `default`; fields missing there come from the next one."""
+    found: dict[str, str] = {}
+    for name in reversed(locale_chain(locale)):
+        found |= content.get(name, {})
+    return found
+
+
+def locale_chain(locale: str) -> tuple[str, ...]:
+    """Names under which content for a locale may stand, best first; `_` counts as `-`."""
+    tag = locale.replace("_", "-")
+    language = tag.split("-", 1)[0]
+    return tuple(dict.fromkeys(name for name in (tag, language, "default") if name))
+
+

@@ -1,0 +1,112 @@
+"""The rules of the house that hold for all offers: placements, arbitration, holdout, experiment, churn, quiet hours."""
+
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from engine.decisioning.conditions import Span
+from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
+
+Ranker = Literal["learned", "frozen", "rule", "popularity", "random"]
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """A place where offers appear. `shown_when: decided` means that the decision itself is the contact."""
+
+    channel: ChannelName | None = None
+    stage: Literal["pre_transaction", "in_transaction", "post_transaction"] = "pre_transaction"
+    max: Annotated[int, Meta(ge=1, le=50)] = 1
+    shown_when: Literal["viewed", "decided"] = "viewed"
+    sticky_seconds: Annotated[int, Meta(ge=0, le=86_400 * 30)] = 0
+
+
+class Arbitration(Struct, frozen=True, kw_only=True):
+    """How one of the eligible offers is drawn.
+
+    `inverse_gap` draws an arm the less the further its value lies behind the best (SquareCB); `gamma` is how sharply,
+    with gaps as shares of the best value; `epsilon` is the share spread evenly over all arms, the floor ε/K.
+    `uniform` draws evenly.
+    """
+
+    kind: Literal["inverse_gap", "uniform"] = "inverse_gap"
+    epsilon: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.03
+    gamma: Annotated[float, Meta(ge=0.0, le=1e6)] = 400.0
+
+
+class Holdout(Struct, frozen=True, kw_only=True):
+    """The share of customers who are kept without personal offers, and the salt that picks them."""
+
+    share: Share = 0.05
+    salt: Annotated[str, Meta(min_length=1)] = "holdout"
+
+
+class Variation(Struct, frozen=True, kw_only=True):
+    """One arm of the experiment: how many customers get it and who ranks for them."""
+
+    share: Share
+    ranker: Ranker
+
+
+class Experiment(Struct, frozen=True, kw_only=True):
+    """Variations of the ranking, on customers assigned by salted hash."""
+
+    salt: Annotated[str, Meta(min_length=1)] = "experiment"
+    variations: dict[str, Variation] = {"treatment": Variation(share=1.0, ranker="learned")}
+
+
+class Churn(Struct, frozen=True, kw_only=True):
+    """What churn means here: no event of `events` for `horizon_days`, asked of customers active in `activity_days`."""
+
+    events: tuple[Identifier, ...] = ("order_completed", "pos_transaction_completed")
+    horizon_days: Annotated[int, Meta(ge=1, le=365)] = 28
+    activity_days: Annotated[int, Meta(ge=1, le=365)] = 28
+
+
+class QuietHours(Struct, frozen=True, kw_only=True):
+    """When push channels stay silent, in the customer's own time."""
+
+    span: Span | None = None
+    channels: tuple[ChannelName, ...] = ("email", "sms", "push")
+
+
+class TagCaps(Struct, frozen=True, kw_only=True):
+    """Caps over all offers that carry a tag."""
+
+    tag: Identifier
+    caps: tuple[Cap, ...]
+
+
+class Caps(Struct, frozen=True, kw_only=True):
+    """Caps beyond an offer's own: for every `sell` offer without caps, over all of them together, and by tag."""
+
+    each_offer: tuple[Cap, ...] = ()
+    all_offers: tuple[Cap, ...] = ()
+    tags: tuple[TagCaps, ...] = ()
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """The whole of policy.yaml. `reservation_seconds` is how long a decision holds caps and stock without a view."""
+
+    placements: Annotated[dict[str, Placement], Meta(min_length=1)]
+    arbitration: Arbitration = Arbitration()
+    holdout: Holdout = Holdout()
+    experiment: Experiment = Experiment()
+    churn: Churn = Churn()
+    quiet_hours: QuietHours = QuietHours()
+    caps: Caps = Caps()
+    just_bought: JustBought = JustBought()
+    reservation_seconds: Annotated[int, Meta(ge=1, le=86_400 * 30)] = 1800
+    timezone: Annotated[str, Meta(extra={"written": "zone"})] = "UTC"
+
+
+def policy_version(policy: Policy) -> str:
+    """`p-` and eight hex digits of the content: equal policies have equal names on every machine."""
+    return "p-" + content_hash(policy)
+
+
+def content_hash(*contents: object) -> str:
+    """Eight hex digits that change with the content of structs and not with the order of keys in their mappings."""
+    written = msgspec.json.encode(contents, order="deterministic")
+    return blake2b(written, digest_size=4).hexdigest()

@@ -1,0 +1,60 @@
+"""What a decision is about: who, when, where, and what the store knows of them at that instant."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from engine.decisioning.ledger import Ledger
+from engine.moments import Millis
+from engine.profiles.profile import Profile
+
+Vector = NDArray[np.float64]
+
+
+class PlacementRequest(Struct, frozen=True):
+    """A place to fill, and with how many offers at most."""
+
+    name: str
+    count: int = 1
+
+
+class CartLine(Struct, frozen=True):
+    """A product in the cart; what is in it is never offered again."""
+
+    product_id: str = ""
+    category: str = ""
+    quantity: float = 1.0
+    price_minor: int = 0
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """Everything that `decide` may know. Equal situations give equal decisions.
+
+    `unit` is what experiments hash: the profile's first identity, or the key that was asked for when nothing is known.
+    `profile`, `vector` and `ledger` are None where the store did not answer; consent then counts as unknown. An unknown
+    customer is no failure: an empty profile, its vector and an empty ledger. `stock_left` may name only some pools: the
+    reservation tells the truth for the others. `refused` names offers that a reservation refused in an earlier attempt,
+    each with the stage (`cap` or `stock`). `late` means that the deadline passed before anything could be scored.
+    """
+
+    decision_id: str
+    now: Millis
+    unit: str
+    placements: tuple[PlacementRequest, ...]
+    attempt: int = 0
+    profile: Profile | None = None
+    vector: Vector | None = None
+    ledger: Ledger | None = None
+    stock_left: Mapping[str, int] = {}
+    refused: Mapping[str, str] = {}
+    channel: str = ""
+    locale: str = ""
+    timezone: str = ""
+    exclude: frozenset[str] = frozenset()
+    cart: tuple[CartLine, ...] = ()
+    context: Mapping[str, Any] = {}
+    dry_run: bool = False
+    late: bool = False

@@ -1,0 +1,124 @@
+"""Readings of a customer and an offer together: how near what it promotes is to what they buy.
+
+Everything is computed for the catalogue's distinct categories first and then gathered per offer, so the cost depends on the
+catalogue's breadth and hardly on its length.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.features.base import Reading
+from engine.moments import DAY, Millis
+from engine.profiles.browsing import VIEW_HALF_LIFE_DAYS
+from engine.profiles.habits import Habits
+from engine.profiles.profile import Part
+from engine.profiles.purchases import CATEGORY_HALF_LIFE_DAYS, SUMS
+
+Matrix = NDArray[np.float64]
+LONG_AGO_DAYS = 365.0
+PRIOR_TRIPS = 2.0
+"""How many purchases the crowd's habit counts for beside a customer's own."""
+LEAST_SHARE = 1e-3
+
+CROSS: tuple[Reading, ...] = (
+    Reading("affinity.rule_logit", "log odds", -7, 7, "how often they buy it, against how often everybody does"),
+    Reading("affinity.days_since", "days", 0, LONG_AGO_DAYS, "days since they last bought it"),
+    Reading("affinity.bought_56d", "purchases", 0, 1e3, "how often they bought it lately"),
+    Reading("affinity.share_56d", "share", 0, 1, "share of their purchases with it"),
+    Reading("affinity.popularity", "share", 0, 1, "share of everybody's purchases with it"),
+    Reading("affinity.never_bought", "yes or no", 0, 1, "they never bought it"),
+    Reading("affinity.viewed_7d", "views", 0, 1e3, "how often they looked at it lately"),
+    Reading("affinity.in_cart", "yes or no", 0, 1, "it is in their cart"),
+    Reading("offers.times_shown", "times", 0, 50, "how often they saw this offer"),
+    Reading("offers.days_since_shown", "days", 0, LONG_AGO_DAYS, "days since they saw this offer"),
+    Reading("offers.times_taken", "times", 0, 50, "how often they took this offer"),
+)
+CROSS_NAMES: tuple[str, ...] = tuple(reading.name for reading in CROSS)
+_LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)
+_HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)
+_MONTHS = SUMS.half_life_days.index(CATEGORY_HALF_LIFE_DAYS)
+
+
+class Promotions:
+    """What each of K offers promotes, as indices: `categories` are the distinct ones, one more row stands for none.
+
+    `promoted` gives each offer's categories; an offer of several reads as their sum, its dates as their newest.
+    """
+
+    def __init__(self, offer_ids: Sequence[str], promoted: Sequence[Sequence[str]]) -> None:
+        self.categories = tuple(sorted({name for names in promoted for name in names}))
+        row = {name: index for index, name in enumerate(self.categories)}
+        nothing = len(self.categories)
+        chosen = [[row[name] for name in names] or [nothing] for names in promoted]
+        self.offer_row = {offer_id: index for index, offer_id in enumerate(offer_ids)}
+        self._flat = np.array([index for rows in chosen for index in rows], dtype=np.intp)
+        self._starts = np.cumsum([0, *(len(rows) for rows in chosen)])[:-1].astype(np.intp)
+        self.single = len(self._flat) == len(chosen)
+        self.size = len(chosen)
+
+    def popularity(self, shares: Mapping[str, float]) -> Matrix:
+        """Everybody's share of purchases with each category, aligned to `categories` and none."""
+        return np.array([*(shares.get(name, 0.0) for name in self.categories), 0.0])
+
+    def total(self, by_category: Matrix) -> Matrix:
+        """Rows per category to rows per offer, summed."""
+        gathered = by_category[self._flat]
+        return gathered if self.single or not self.size else np.add.reduceat(gathered, self._starts)
+
+    def newest(self, by_category: Matrix) -> Matrix:
+        """Rows per category to rows per offer, the largest."""
+        gathered = by_category[self._flat]
+        return gathered if self.single or not self.size else np.maximum.reduceat(gathered, self._starts)
+
+
+def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Millis) -> Matrix:
+    """Shape (offers, len(CROSS_NAMES)), clipped and rounded to float32 like the customer's own readings.
+
+    Column 0 is the personal-frequency rule: the share of the customer's purchases with the category, both fading over
+    56 days, shrunk towards everybody's share by two purchases' worth.
+    """
+    counts, days, known = _habit(part.purchases.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
+    views, _, _ = _habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)
+    bought = part.purchases
+    trips = float(SUMS.read(bought.sums, bought.sums_at, now)[_MONTHS, 0]) if bought.sums else 0.0
+    count, crowd = promotions.total(counts), promotions.total(popularity)
+    share = np.clip((count + PRIOR_TRIPS * crowd) / (max(trips, 0.0) + PRIOR_TRIPS), LEAST_SHARE, 1.0 - LEAST_SHARE)
+    matrix = np.zeros((promotions.size, len(CROSS)))
+    matrix[:, 0] = np.log(share / (1.0 - share))
+    matrix[:, 1] = -promotions.newest(-days)
+    matrix[:, 2] = count
+    matrix[:, 3] = count / (max(trips, 0.0) + 0.5)
+    matrix[:, 4] = crowd
+    matrix[:, 5] = 1.0 - promotions.newest(known)
+    matrix[:, 6] = promotions.total(views)
+    matrix[:, 9] = LONG_AGO_DAYS
+    if part.browsing.cart:
+        held = {line.category for line in part.browsing.cart}
+        in_cart = np.array([*(float(name in held) for name in promotions.categories), 0.0])
+        matrix[:, 7] = promotions.newest(in_cart)
+    for offer_id, tally in part.offers.tallies.items():
+        row = promotions.offer_row.get(offer_id)
+        if row is not None:
+            matrix[row, 8:] = (tally.shown, (now - tally.last_shown_at) / DAY, tally.redeemed)
+    return np.minimum(np.maximum(matrix, _LOWS), _HIGHS).astype("<f4").astype(np.float64)
+
+
+def _habit(habits: Habits, promotions: Promotions, now: Millis, half_life_days: float) -> tuple[Matrix, Matrix, Matrix]:
+    """Per category and none: decayed count now, days since, 1 where it was ever seen."""
+    size = len(promotions.categories) + 1
+    counts, days, known = np.zeros(size), np.full(size, LONG_AGO_DAYS), np.zeros(size)
+    names = habits.names
+    if not names:
+        return counts, days, known
+    pairs = [(at, names[name]) for at, name in enumerate(promotions.categories) if name in names]
+    if not pairs:
+        return counts, days, known
+    at, rows = (np.array(column, dtype=np.intp) for column in zip(*pairs, strict=True))
+    numbers = np.frombuffer(habits.numbers, "<f8").reshape(-1, 3)[rows]
+    age = np.maximum((now - numbers[:, 1]) / DAY, 0.0)
+    counts[at] = numbers[:, 0] * np.exp2(-age / half_life_days)
+    days[at] = age
+    known[at] = numbers[:, 2] > 0.0
+    return counts, days, known

@@ -1,0 +1,138 @@
+"""Recency, frequency, monetary value, and the rhythm of coming back.
+
+Source: Fader, Hardie & Lee (2005), "RFM and CLV: Using iso-value curves for customer base analysis", Journal of Marketing
+Research 42(4), 415-430, for recency and frequency as sufficient statistics; the gap readings compare a silence with
+the customer's own rhythm.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+from engine.features.base import Reading, Request, group
+from engine.moments import DAY, Millis
+from engine.profiles.profile import Part
+from engine.profiles.purchases import SUMS, Purchases
+
+NEVER_DAYS = 3650.0
+NO_GAP_DAYS = 365.0
+SAME_TRIP_DAYS = 0.2
+_FADE = 0.9
+
+
+@group(
+    Reading("rfm.recency", "days", 0, NEVER_DAYS, "days since the last purchase"),
+    Reading("rfm.tenure", "days", 0, NEVER_DAYS, "days since the first purchase"),
+    Reading("rfm.frequency", "purchases", 0, 1e5, "purchases in all"),
+    Reading("rfm.last_amount", "major units", -1e6, 1e6, "amount of the last purchase"),
+    Reading("rfm.stores", "stores", 0, 32, "stores among the last purchases"),
+)
+def TOTALS(part: Part, request: Request, now: Millis) -> Sequence[float]:
+    """Who never bought has a recency of ten years, so that "long ago" and "never" sort together; frequency tells them apart."""
+    bought = part.purchases
+    kept = [purchase for purchase in bought.last if not purchase.taken_back]
+    return (
+        (now - kept[-1].at) / DAY if kept else NEVER_DAYS,
+        (now - bought.first_at) / DAY if bought.first_at else 0.0,
+        bought.count,
+        (kept[-1].amount - kept[-1].returned) / 100.0 if kept else 0.0,
+        len({purchase.store for purchase in kept}) if kept else 0.0,
+    )
+
+
+_DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
+
+
+@group(
+    *(Reading(f"rfm.trips_{days}", "purchases", 0, 1e3, f"purchases lately (half-life {days})") for days in _DAYS),
+    *(Reading(f"rfm.spend_{days}", "major units", -1e6, 1e6, f"spend lately (half-life {days})") for days in _DAYS),
+    *(
+        Reading(f"affinity.categories_{days}", "categories", 0, 1e4, f"breadth of baskets lately (half-life {days})")
+        for days in ("14d", "56d", "112d")
+    ),
+    Reading("rfm.spend_per_trip", "major units", -1e6, 1e6, "amount of a usual purchase"),
+    Reading("rfm.units_per_trip", "units", 0, 1e4, "units in a usual purchase"),
+    Reading("rfm.lines_per_trip", "lines", 0, 1e3, "lines on a usual receipt"),
+    Reading("rfm.weekend_share", "share", 0, 1, "share of weekend shopping"),
+    Reading("rfm.evening_share", "share", 0, 1, "share of evening shopping"),
+    Reading("rfm.trend", "ratio", 0, 10, "purchases of the last weeks against the months before"),
+    Reading("offers.discount_share_28d", "share", 0, 1, "share of discounts lately"),
+    Reading("offers.discount_share_112d", "share", 0, 1, "share of discounts"),
+    Reading("offers.coupon_share_56d", "share", 0, 1, "purchases with a coupon"),
+    Reading("offers.coupons_112d", "coupons", 0, 1e3, "coupons used lately"),
+    Reading("affinity.private_label_56d", "share", 0, 1, "share of the shop's own brands"),
+)
+def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
+    """Fading sums and their ratios; each ratio is shrunk towards nothing where little is known."""
+    bought = part.purchases
+    block = SUMS.read(bought.sums, bought.sums_at, now)
+    rows = block.tolist()
+    two_weeks, month, two_months, season = rows[1], rows[2], rows[3], rows[4]
+    trips, spend, units, lines, discount, coupons, private, weekend, categories, evening = season
+    return (
+        *(row[0] for row in rows),
+        *(row[1] for row in rows),
+        two_weeks[8],
+        two_months[8],
+        categories,
+        spend / (trips + 0.5),
+        units / (trips + 0.5),
+        lines / (trips + 0.5),
+        (weekend + 0.3) / (trips + 1.0),
+        evening / (trips + 1.0),
+        month[0] / (season[0] / 4.0 + 0.5),
+        month[4] / (month[4] + max(month[1], 0.0) + 5.0),
+        discount / (discount + max(spend, 0.0) + 5.0),
+        two_months[5] / (two_months[5] + two_months[0] + 0.5),
+        coupons,
+        two_months[6] / (max(two_months[1], 0.0) + 5.0),
+    )
+
+
+@group(
+    Reading("rfm.gap_mean", "days", 0, NO_GAP_DAYS, "usual gap between purchases"),
+    Reading("rfm.gap_deviation", "days", 0, NO_GAP_DAYS, "how much the gaps vary"),
+    Reading("rfm.gap_max", "days", 0, NO_GAP_DAYS, "longest gap so far"),
+    Reading("rfm.gap_recent", "days", 0, NO_GAP_DAYS, "usual gap lately"),
+    Reading("rfm.recency_per_gap", "ratio", 0, 50, "silence against the usual gap"),
+    Reading("rfm.recency_z", "deviations", -5, 50, "silence beyond the usual gap, in deviations"),
+    Reading("rfm.recency_per_max", "ratio", 0, 50, "silence against the longest gap"),
+    Reading("rfm.recency_per_recent", "ratio", 0, 50, "silence against the gap lately"),
+    Reading("rfm.silence_14d", "share", 0, 1, "share of time spent silent beyond two weeks"),
+    Reading("rfm.silence_28d", "share", 0, 1, "share of time spent silent beyond four weeks"),
+)
+def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
+    """Gaps of the last 32 purchases; two receipts within five hours are one trip. No gap yet reads as a year."""
+    times = _trip_times(part.purchases)
+    recency = (now - times[-1]) / DAY if times else NEVER_DAYS
+    gaps = [gap for gap in ((b - a) / DAY for a, b in zip(times, times[1:], strict=False)) if gap > SAME_TRIP_DAYS]
+    if not gaps:
+        mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
+    else:
+        mean = sum(gaps) / len(gaps)
+        deviation = sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps))
+        longest = max(gaps)
+        weighted, weights = 0.0, 0.0
+        for gap in gaps:
+            weighted, weights = weighted * _FADE + gap, weights * _FADE + 1.0
+        recent = weighted / weights
+    span = max((now - times[0]) / DAY, 7.0) if times else 1.0
+    return (
+        mean,
+        deviation,
+        longest,
+        recent,
+        recency / max(mean, 0.5),
+        (recency - mean) / (deviation + 1.0),
+        recency / max(longest, 0.5),
+        recency / max(recent, 0.5),
+        _silent(gaps, recency, 14.0) / span if times else 1.0,
+        _silent(gaps, recency, 28.0) / span if times else 1.0,
+    )
+
+
+def _trip_times(purchases: Purchases) -> list[int]:
+    return [purchase.at for purchase in purchases.last if not purchase.taken_back]
+
+
+def _silent(gaps: list[float], recency: float, days: float) -> float:
+    return sum(gap - days for gap in gaps if gap > days) + max(0.0, recency - days)

@@ -1,0 +1,54 @@
+"""All readings of a customer as one vector: the only way to obtain features."""
+
+from hashlib import blake2b
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.features import engagement, rfm
+from engine.features.base import Group, Reading, Request
+from engine.moments import Millis
+from engine.profiles.profile import Profile
+
+Vector = NDArray[np.float64]
+
+GROUPS: tuple[Group, ...] = (rfm.TOTALS, rfm.FADING, rfm.RHYTHM, engagement.BROWSED, engagement.OFFERED, engagement.SERVED)
+READINGS: tuple[Reading, ...] = tuple(chain.from_iterable(group.readings for group in GROUPS))
+NAMES: tuple[str, ...] = tuple(reading.name for reading in READINGS)
+INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
+LOWS: Vector = np.array([reading.low for reading in READINGS], dtype=np.float64)
+HIGHS: Vector = np.array([reading.high for reading in READINGS], dtype=np.float64)
+
+
+def fingerprint(readings: tuple[Reading, ...]) -> str:
+    """Names, units and bounds in order, hashed: two sides that differ in any of them must not share a model."""
+    told = "\n".join(f"{reading.name} {reading.unit} {reading.low} {reading.high}" for reading in readings)
+    return blake2b(told.encode(), digest_size=6).hexdigest()
+
+
+FINGERPRINT = fingerprint(READINGS)
+NO_REQUEST = Request()
+
+
+def read_features(profile: Profile, request: Request, now: Millis) -> Vector:
+    """Shape (len(NAMES),): readings in natural units, clipped to their bounds and rounded to float32.
+
+    Rounding makes what is logged beside a decision, four bytes a number, exactly what was scored.
+    """
+    part = profile.whole
+    numbers: list[float] = []
+    for group in GROUPS:
+        numbers.extend(group.read(part, request, now))
+    clipped = np.minimum(np.maximum(np.array(numbers), LOWS), HIGHS)
+    return clipped.astype("<f4").astype(np.float64)
+
+
+def packed(vector: Vector) -> bytes:
+    """Little-endian float32, as examples and decisions hold it. Exact for anything that `read_features` returned."""
+    return vector.astype("<f4").tobytes()
+
+
+def unpacked(raw: bytes) -> Vector:
+    """The vector that `packed` wrote."""
+    return np.frombuffer(raw, "<f4").astype(np.float64)

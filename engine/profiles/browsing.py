@@ -1,0 +1,154 @@
+"""How a customer walks through the site: sessions, views, searches, and the cart as it stands."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.events.base import Event, Product
+from engine.events.clickstream import ListViewed, ProductAdded, ProductRemoved, ProductViewed
+from engine.events.decode import time_of
+from engine.events.orders import OrderCompleted
+from engine.profiles.decay import Block
+from engine.profiles.habits import Habits
+
+VIEW_HALF_LIFE_DAYS = 7.0
+MOST_IN_CART = 30
+SUMS = Block(("activity", "sessions", "views", "adds", "searches", "checkouts"), (1.0, 7.0, 28.0))
+_ACTIVITY, _SESSION, _VIEW, _ADD, _SEARCH, _CHECKOUT = range(6)
+
+
+class InCart(Struct, frozen=True, array_like=True):
+    """A product in the cart."""
+
+    product_id: str = ""
+    category: str = ""
+    quantity: float = 1.0
+    at: int = 0
+
+
+class Browsing(Struct, frozen=True, array_like=True):
+    """Browsing of one identity; `cart` is oldest first and empty after an order."""
+
+    events: int = 0
+    sessions: int = 0
+    session_id: str = ""
+    last_at: int = 0
+    sums: bytes = b""
+    sums_at: int = 0
+    viewed: Habits = Habits()
+    cart: tuple[InCart, ...] = ()
+    cart_at: int = 0
+    last_viewed: str = ""
+
+    def noted(self, event: Event, *what: int) -> "Browsing":
+        """One more activity, of the kinds given; a session id not seen last starts a session."""
+        at = time_of(event)
+        amounts = [0.0] * len(SUMS.quantities)
+        amounts[_ACTIVITY] = 1.0
+        for kind in what:
+            amounts[kind] = 1.0
+        fresh = bool(event.session_id) and event.session_id != self.session_id and at >= self.last_at
+        if fresh or event.type == "session_started":
+            amounts[_SESSION] = 1.0
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, at, tuple(amounts))
+        return replace(
+            self,
+            events=self.events + 1,
+            sessions=self.sessions + int(amounts[_SESSION]),
+            session_id=(event.session_id or "") if fresh else self.session_id,
+            last_at=max(self.last_at, at),
+            sums=sums,
+            sums_at=sums_at,
+        )
+
+    def looked_at(self, product: Product, at: int) -> "Browsing":
+        """A product with its category came into view."""
+        viewed = self.viewed
+        if product.category:
+            viewed = viewed.seen((product.category,), at, VIEW_HALF_LIFE_DAYS)
+        return replace(self, viewed=viewed, last_viewed=product.product_id or self.last_viewed)
+
+    def merge(self, other: "Browsing") -> "Browsing":
+        """Browsing of two identities of one customer; the cart is the one touched last."""
+        sums, sums_at = SUMS.merge(self.sums, self.sums_at, other.sums, other.sums_at)
+        newer = self if (self.cart_at, self.cart) >= (other.cart_at, other.cart) else other
+        latest = self if (self.last_at, self.session_id) >= (other.last_at, other.session_id) else other
+        return Browsing(
+            events=self.events + other.events,
+            sessions=self.sessions + other.sessions,
+            session_id=latest.session_id,
+            last_at=latest.last_at,
+            sums=sums,
+            sums_at=sums_at,
+            viewed=self.viewed.merge(other.viewed, VIEW_HALF_LIFE_DAYS),
+            cart=newer.cart,
+            cart_at=newer.cart_at,
+            last_viewed=latest.last_viewed,
+        )
+
+
+def activity(facet: Browsing, event: Event) -> Browsing:
+    """Any event of a type without a meaning of its own."""
+    return facet.noted(event)
+
+
+def _viewed(facet: Browsing, event: ProductViewed) -> Browsing:
+    return facet.noted(event, _VIEW).looked_at(event.data, time_of(event))
+
+
+def _added(facet: Browsing, event: ProductAdded) -> Browsing:
+    product, at = event.data, time_of(event)
+    kept = tuple(line for line in facet.cart if line.product_id != product.product_id)
+    before = sum(line.quantity for line in facet.cart if line.product_id == product.product_id)
+    line = InCart(product.product_id or "", product.category or "", before + product.quantity, at)
+    cart = (*kept, line)[-MOST_IN_CART:]
+    return replace(facet.noted(event, _ADD).looked_at(product, at), cart=cart, cart_at=max(facet.cart_at, at))
+
+
+def _removed(facet: Browsing, event: ProductRemoved) -> Browsing:
+    cart = tuple(line for line in facet.cart if line.product_id != event.data.product_id)
+    return replace(facet.noted(event), cart=cart, cart_at=max(facet.cart_at, time_of(event)))
+
+
+def _cart_viewed(facet: Browsing, event: ListViewed) -> Browsing:
+    noted, at = facet.noted(event), time_of(event)
+    if not event.data.products or at < facet.cart_at:
+        return noted
+    cart = tuple(
+        InCart(line.product_id or "", line.category or "", line.quantity, at)
+        for line in event.data.products[:MOST_IN_CART]
+    )
+    return replace(noted, cart=cart, cart_at=at)
+
+
+def _searched(facet: Browsing, event: ListViewed) -> Browsing:
+    return facet.noted(event, _SEARCH)
+
+
+def _checkout(facet: Browsing, event: ListViewed) -> Browsing:
+    return facet.noted(event, _CHECKOUT)
+
+
+def _ordered(facet: Browsing, event: OrderCompleted) -> Browsing:
+    noted, at = facet.noted(event), time_of(event)
+    return replace(noted, cart=(), cart_at=at) if at >= facet.cart_at else noted
+
+
+HANDLERS: dict[str, Callable[..., Browsing]] = {
+    "page_viewed": activity,
+    "session_started": activity,
+    "product_clicked": _viewed,
+    "product_viewed": _viewed,
+    "wishlist_added": _viewed,
+    "product_reviewed": _viewed,
+    "product_added": _added,
+    "product_removed": _removed,
+    "products_searched": _searched,
+    "product_list_viewed": activity,
+    "cart_viewed": _cart_viewed,
+    "cart_abandoned": activity,
+    "checkout_started": _checkout,
+    "checkout_step_completed": _checkout,
+    "order_completed": _ordered,
+}

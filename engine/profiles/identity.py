@@ -1,0 +1,85 @@
+"""Who it is: identities, traits, the channels used, and since when."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
+
+from engine.events.base import Event
+from engine.events.decode import time_of
+from engine.events.identity import CustomerIdentified
+
+MOST_IDENTITIES = 20
+MOST_TRAITS = 50
+
+
+class Identity(Struct, frozen=True, array_like=True):
+    """One identity's own facts. `traits` are (value, told at)."""
+
+    first_at: int = 0
+    last_at: int = 0
+    anonymous: tuple[str, ...] = ()
+    loyalty: tuple[str, ...] = ()
+    traits: dict[str, tuple[Any, int]] = {}
+    channels: dict[str, int] = {}
+
+    def met(self, event: Event) -> "Identity":
+        """After any event of this customer."""
+        at = time_of(event)
+        channels = self.channels
+        if event.channel:
+            channels = {**channels, event.channel: channels.get(event.channel, 0) + 1}
+        return Identity(
+            min(self.first_at, at) if self.first_at else at,
+            max(self.last_at, at),
+            _with(self.anonymous, event.anonymous_id),
+            _with(self.loyalty, event.loyalty_id),
+            self.traits,
+            channels,
+        )
+
+    def trait(self, name: str) -> Any:
+        """What was last told of the customer under this name, or None."""
+        return self.traits.get(name, (None, 0))[0]
+
+    def merge(self, other: "Identity") -> "Identity":
+        """Facts of two identities of one customer; of two traits the later told."""
+        traits = dict(self.traits)
+        for name, told in other.traits.items():
+            if name not in traits or traits[name][1] < told[1]:
+                traits[name] = told
+        channels = {
+            name: self.channels.get(name, 0) + other.channels.get(name, 0)
+            for name in sorted({*self.channels, *other.channels})
+        }
+        return Identity(
+            min(filter(None, (self.first_at, other.first_at)), default=0),
+            max(self.last_at, other.last_at),
+            tuple(sorted({*self.anonymous, *other.anonymous}))[:MOST_IDENTITIES],
+            tuple(sorted({*self.loyalty, *other.loyalty}))[:MOST_IDENTITIES],
+            traits,
+            channels,
+        )
+
+
+def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
+    if not name or name in known or len(known) >= MOST_IDENTITIES:
+        return known
+    return tuple(sorted((*known, name)))
+
+
+def _identified(facet: Identity, event: CustomerIdentified) -> Identity:
+    at = time_of(event)
+    told = to_builtins(event.data)
+    told.update(told.pop("extra", {}))
+    traits = dict(facet.traits)
+    for name, value in told.items():
+        if name in traits and traits[name][1] > at:
+            continue
+        if name in traits or len(traits) < MOST_TRAITS:
+            traits[name] = (value, at)
+    return replace(facet, traits=traits)
+
+
+HANDLERS: dict[str, Callable[..., Identity]] = {"customer_identified": _identified}

@@ -1,0 +1,240 @@
+"""What was offered, seen and taken: open offers wait here for their reward.
+
+An offer is open from its decision until its attribution window closes. What happened in between decides its label; a
+closed label is never opened again.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.events.decode import time_of
+from engine.events.offers import ChosenOffer, OfferDecided, OfferSeen
+from engine.events.orders import CouponTried, OrderCompleted
+from engine.events.pos import PosNote, PosTransactionCompleted
+from engine.profiles.decay import Block
+
+MOST_OPEN = 64
+MOST_OFFERS = 150
+SUMS = Block(("shown", "clicked", "redeemed", "dismissed"), (7.0, 28.0, 112.0))
+_SEPARATOR = "\x1f"
+
+
+class OpenOffer(Struct, frozen=True, array_like=True):
+    """One offer of one decision; times of 0 have not happened."""
+
+    decision_id: str = ""
+    offer_id: str = ""
+    placement: str = ""
+    decided_at: int = 0
+    closes_at: int = 0
+    viewed_at: int = 0
+    clicked_at: int = 0
+    redeemed_at: int = 0
+    redeemed_when: Literal["buys", "coupon", "event"] = "buys"
+    categories: str = ""
+    products: str = ""
+    coupon: str = ""
+    campaign: str = ""
+    learn: bool = True
+
+
+class Tally(Struct, frozen=True, array_like=True):
+    """How one offer did with this customer."""
+
+    shown: int = 0
+    clicked: int = 0
+    redeemed: int = 0
+    dismissed: int = 0
+    last_shown_at: int = 0
+    last_dismissed_at: int = 0
+
+
+class OfferHistory(Struct, frozen=True, array_like=True):
+    """Open offers in order of decision, a tally per offer, and exact totals."""
+
+    open: tuple[OpenOffer, ...] = ()
+    tallies: dict[str, Tally] = {}
+    sums: bytes = b""
+    sums_at: int = 0
+    decided: int = 0
+    shown: int = 0
+    clicked: int = 0
+    redeemed: int = 0
+
+    def happened(self, index: int, what: Literal["shown", "clicked", "redeemed"], at: int) -> "OfferHistory":
+        """An open offer was shown, clicked or redeemed, once each; a click or a redemption of an offer proves it was shown."""
+        offer = self.open[index]
+        if at < offer.decided_at or at > offer.closes_at:
+            return self
+        changed, facet = offer, self
+        if what == "shown" and not offer.viewed_at:
+            changed = replace(offer, viewed_at=at)
+        elif what == "clicked" and not offer.clicked_at:
+            if not offer.viewed_at:
+                facet = self.happened(index, "shown", at)
+            changed = replace(facet.open[index], clicked_at=at)
+        elif what == "redeemed" and offer.viewed_at and not offer.redeemed_at:
+            changed = replace(offer, redeemed_at=at)
+        else:
+            return self
+        facet = replace(facet, open=(*facet.open[:index], changed, *facet.open[index + 1 :]))
+        return facet._tallied(offer.offer_id, what, at)
+
+    def _tallied(self, offer_id: str, what: str, at: int) -> "OfferHistory":
+        tally = self.tallies.get(offer_id, Tally())
+        amounts = tuple(float(what == name) for name in SUMS.quantities)
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, at, amounts)
+        tally = Tally(
+            tally.shown + (what == "shown"),
+            tally.clicked + (what == "clicked"),
+            tally.redeemed + (what == "redeemed"),
+            tally.dismissed + (what == "dismissed"),
+            max(tally.last_shown_at, at) if what == "shown" else tally.last_shown_at,
+            max(tally.last_dismissed_at, at) if what == "dismissed" else tally.last_dismissed_at,
+        )
+        tallies = {**self.tallies, offer_id: tally}
+        if len(tallies) > MOST_OFFERS:
+            del tallies[min(tallies, key=lambda name: (tallies[name].last_shown_at, name))]
+        return replace(
+            self,
+            tallies=tallies,
+            sums=sums,
+            sums_at=sums_at,
+            shown=self.shown + (what == "shown"),
+            clicked=self.clicked + (what == "clicked"),
+            redeemed=self.redeemed + (what == "redeemed"),
+        )
+
+    def closed(self, decision_id: str, closes_at: int) -> "OfferHistory":
+        """Without the offers of one decision whose window has closed."""
+        kept = tuple(
+            offer for offer in self.open if offer.decision_id != decision_id or offer.closes_at > closes_at
+        )
+        return replace(self, open=kept)
+
+    def merge(self, other: "OfferHistory") -> "OfferHistory":
+        """Offers to two identities of one customer."""
+        sums, sums_at = SUMS.merge(self.sums, self.sums_at, other.sums, other.sums_at)
+        tallies = dict(self.tallies)
+        for name, tally in other.tallies.items():
+            mine = tallies.get(name, Tally())
+            tallies[name] = Tally(
+                mine.shown + tally.shown,
+                mine.clicked + tally.clicked,
+                mine.redeemed + tally.redeemed,
+                mine.dismissed + tally.dismissed,
+                max(mine.last_shown_at, tally.last_shown_at),
+                max(mine.last_dismissed_at, tally.last_dismissed_at),
+            )
+        both = sorted((*self.open, *other.open), key=lambda offer: (offer.decided_at, offer.decision_id, offer.offer_id))
+        return OfferHistory(
+            tuple(both[-MOST_OPEN:]),
+            dict(sorted(tallies.items())),
+            sums,
+            sums_at,
+            self.decided + other.decided,
+            self.shown + other.shown,
+            self.clicked + other.clicked,
+            self.redeemed + other.redeemed,
+        )
+
+
+def _opened(chosen: ChosenOffer, decision_id: str, at: int) -> OpenOffer:
+    return OpenOffer(
+        decision_id=decision_id,
+        offer_id=chosen.offer_id,
+        placement=chosen.placement,
+        decided_at=at,
+        closes_at=at + chosen.attribution_window_ms,
+        redeemed_when=chosen.redeemed_when,
+        categories=_SEPARATOR.join(chosen.categories),
+        products=_SEPARATOR.join(chosen.products),
+        coupon=chosen.coupon,
+        campaign=chosen.campaign,
+        learn=chosen.learn,
+    )
+
+
+def _decided(facet: OfferHistory, event: OfferDecided) -> OfferHistory:
+    at, decision_id = time_of(event), event.decision_id or event.id
+    opened = tuple(_opened(chosen, decision_id, at) for chosen in event.data.offers)
+    facet = replace(facet, open=(*facet.open, *opened)[-MOST_OPEN:], decided=facet.decided + len(opened))
+    for chosen in event.data.offers:
+        if chosen.shown_when == "decided":
+            index = _find(facet, decision_id, chosen.offer_id)
+            facet = facet.happened(index, "shown", at) if index >= 0 else facet
+    return facet
+
+
+def _find(facet: OfferHistory, decision_id: str, offer_id: str) -> int:
+    for index, offer in enumerate(facet.open):
+        if offer.decision_id == decision_id and offer.offer_id == offer_id:
+            return index
+    return -1
+
+
+def _seen(facet: OfferHistory, event: OfferSeen) -> OfferHistory:
+    what = {"offer_viewed": "shown", "offer_clicked": "clicked"}.get(event.type, "redeemed")
+    offer_id = event.offer_id or str(event.data.get("offer_id", ""))
+    decision_id = event.decision_id or str(event.data.get("decision_id", ""))
+    index = _find(facet, decision_id, offer_id)
+    if event.type == "offer_dismissed":
+        return facet._tallied(offer_id, "dismissed", time_of(event)) if offer_id else facet
+    return facet.happened(index, what, time_of(event)) if index >= 0 else facet  # type: ignore[arg-type]
+
+
+def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted) -> OfferHistory:
+    if not facet.open:
+        return facet
+    goods = event.data.products if isinstance(event, OrderCompleted) else event.data.lines
+    if isinstance(event, PosTransactionCompleted) and event.data.status != "completed":
+        return facet
+    categories = {line.category for line in goods if line.category}
+    products = {line.product_id for line in goods if line.product_id}
+    coupons = {line.coupon for line in goods if line.coupon}
+    if isinstance(event, OrderCompleted):
+        coupons |= {event.data.coupon} if event.data.coupon else set()
+    else:
+        coupons |= set(event.data.coupons)
+    at = time_of(event)
+    for index, offer in enumerate(facet.open):
+        if offer.redeemed_at or not offer.viewed_at:
+            continue
+        if offer.redeemed_when == "buys":
+            taken = bool(
+                categories.intersection(offer.categories.split(_SEPARATOR))
+                or products.intersection(offer.products.split(_SEPARATOR))
+            )
+        else:
+            taken = offer.redeemed_when == "coupon" and offer.coupon in coupons
+        if taken:
+            facet = facet.happened(index, "redeemed", at)
+    return facet
+
+
+def _coupon(facet: OfferHistory, event: CouponTried | PosNote) -> OfferHistory:
+    if isinstance(event, PosNote):
+        coupon = str(event.data.get("coupon", event.data.get("coupon_id", "")))
+    else:
+        coupon = event.data.coupon or event.data.coupon_id or ""
+    for index, offer in enumerate(facet.open):
+        if coupon and offer.redeemed_when == "coupon" and offer.coupon == coupon:
+            facet = facet.happened(index, "redeemed", time_of(event))
+    return facet
+
+
+HANDLERS: dict[str, Callable[..., OfferHistory]] = {
+    "offer_decided": _decided,
+    "offer_viewed": _seen,
+    "offer_clicked": _seen,
+    "offer_accepted": _seen,
+    "offer_dismissed": _seen,
+    "offer_redeemed": _seen,
+    "order_completed": _bought,
+    "pos_transaction_completed": _bought,
+    "coupon_applied": _coupon,
+    "pos_coupon_redeemed": _coupon,
+}

@@ -1,0 +1,236 @@
+"""What a customer bought: exact sums, fading sums, and the last purchases one by one.
+
+Sums are exact for ever. The list makes recency and gaps exact under returns and late arrivals as far back as it reaches.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.events.base import Event, Product
+from engine.events.decode import time_of
+from engine.events.orders import OrderCancelled, OrderCompleted, OrderRefunded
+from engine.events.pos import PosReturnCompleted, PosTransactionCompleted, PosTransactionVoided
+from engine.ids import digest_of
+from engine.profiles.decay import Block
+from engine.profiles.habits import Habits
+
+LAST = 32
+LAST_WITH_PRODUCTS = 8
+CATEGORY_HALF_LIFE_DAYS = 56.0
+SUMS = Block(
+    ("trips", "spend", "units", "lines", "discount", "coupons", "private_label", "weekend", "categories", "evening"),
+    (7.0, 14.0, 28.0, 56.0, 112.0, 224.0),
+)
+_SEPARATOR = "\x1f"
+
+
+class Purchase(Struct, frozen=True, array_like=True):
+    """One purchase as the list keeps it. `key` is a hash of the order or receipt; texts are joined, since most are never read."""
+
+    key: bytes = b""
+    at: int = 0
+    amount: int = 0
+    returned: int = 0
+    currency: str = ""
+    units: float = 0.0
+    joined_categories: str = ""
+    joined_products: str = ""
+    store: str = ""
+    taken_back: bool = False
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories on the receipt, each once, in order of appearance."""
+        return tuple(self.joined_categories.split(_SEPARATOR)) if self.joined_categories else ()
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Product ids; kept for the newest purchases only."""
+        return tuple(self.joined_products.split(_SEPARATOR)) if self.joined_products else ()
+
+
+class Purchases(Struct, frozen=True, array_like=True):
+    """Purchases of one identity. `spend` is net of returns, in minor units by currency; `last` is oldest first."""
+
+    count: int = 0
+    spend: dict[str, int] = {}
+    first_at: int = 0
+    last: tuple[Purchase, ...] = ()
+    sums: bytes = b""
+    sums_at: int = 0
+    categories: Habits = Habits()
+    gone: tuple[bytes, ...] = ()
+    """Keys whose void or cancellation came before the purchase itself."""
+
+    @property
+    def last_at(self) -> int:
+        """The newest purchase that was not taken back; 0 without one."""
+        return max((purchase.at for purchase in self.last if not purchase.taken_back), default=0)
+
+    def bought(self, purchase: Purchase, amounts: tuple[float, ...]) -> "Purchases":
+        """After one more purchase; `amounts` are its share of the fading sums. A receipt known already changes nothing."""
+        if purchase.key in self.gone:
+            return replace(self, gone=tuple(key for key in self.gone if key != purchase.key))
+        if any(known.key == purchase.key for known in self.last):
+            return self
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, amounts)
+        return Purchases(
+            count=self.count + 1,
+            spend=_plus(self.spend, purchase.currency, purchase.amount),
+            first_at=min(self.first_at, purchase.at) if self.first_at else purchase.at,
+            last=_newest((*self.last, purchase)),
+            sums=sums,
+            sums_at=sums_at,
+            categories=self.categories.seen(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS),
+            gone=self.gone,
+        )
+
+    def returned(self, key: bytes, amount: int | None, currency: str) -> "Purchases":
+        """After money went back. None gives back all of that purchase, which then no longer counts as one."""
+        for index, purchase in enumerate(self.last):
+            if purchase.key == key and not purchase.taken_back:
+                return self._returned_at(index, purchase, amount)
+        if amount is None:
+            return replace(self, gone=(*self.gone[-31:], key))
+        return replace(self, spend=_plus(self.spend, currency, -amount))
+
+    def _returned_at(self, index: int, purchase: Purchase, amount: int | None) -> "Purchases":
+        left = purchase.amount - purchase.returned
+        back = left if amount is None else amount
+        whole = amount is None or back >= left
+        changed = replace(purchase, returned=purchase.returned + back, taken_back=whole)
+        last = (*self.last[:index], changed, *self.last[index + 1 :])
+        sums, sums_at = SUMS.add(
+            self.sums, self.sums_at, purchase.at, (-1.0 if whole else 0.0, -back / 100.0, *(0.0,) * (len(SUMS.quantities) - 2))
+        )
+        categories = self.categories
+        if whole:
+            categories = categories.taken_back(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS)
+        return replace(
+            self,
+            count=self.count - whole,
+            spend=_plus(self.spend, purchase.currency, -back),
+            last=last,
+            sums=sums,
+            sums_at=sums_at,
+            categories=categories,
+        )
+
+    def merge(self, other: "Purchases") -> "Purchases":
+        """Purchases of two identities of one customer."""
+        sums, sums_at = SUMS.merge(self.sums, self.sums_at, other.sums, other.sums_at)
+        spend = self.spend
+        for currency, amount in other.spend.items():
+            spend = _plus(spend, currency, amount)
+        return Purchases(
+            count=self.count + other.count,
+            spend=dict(sorted(spend.items())),
+            first_at=min(filter(None, (self.first_at, other.first_at)), default=0),
+            last=_newest((*self.last, *other.last)),
+            sums=sums,
+            sums_at=sums_at,
+            categories=self.categories.merge(other.categories, CATEGORY_HALF_LIFE_DAYS),
+            gone=(*self.gone, *other.gone),
+        )
+
+
+def _plus(spend: dict[str, int], currency: str, amount: int) -> dict[str, int]:
+    return {**spend, currency: spend.get(currency, 0) + amount}
+
+
+def _newest(purchases: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
+    if len(purchases) > 1 and purchases[-1].at <= purchases[-2].at:
+        purchases = tuple(sorted(purchases, key=lambda purchase: (purchase.at, purchase.key)))
+    kept = purchases[-LAST:]
+    edge = len(kept) - LAST_WITH_PRODUCTS
+    if edge > 0 and any(purchase.joined_products for purchase in kept[:edge]):
+        kept = tuple(
+            replace(purchase, joined_products="") if index < edge else purchase for index, purchase in enumerate(kept)
+        )
+    return kept
+
+
+def purchase_key(kind: str, name: str) -> bytes:
+    """Eight bytes that name an order or a receipt."""
+    return digest_of(kind.encode(), name.encode())
+
+
+def _purchase(
+    key: bytes, event: Event, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
+) -> tuple[Purchase, tuple[float, ...]]:
+    at = time_of(event)
+    units = sum(line.quantity for line in goods)
+    categories = tuple(dict.fromkeys(line.category for line in goods if line.category))
+    products = tuple(dict.fromkeys(line.product_id for line in goods if line.product_id))
+    purchase = Purchase(
+        key, at, amount, 0, currency, units, _SEPARATOR.join(categories), _SEPARATOR.join(products[:40]), store
+    )
+    private = sum(line.paid_minor for line in goods if line.private_label)
+    amounts = (
+        1.0,
+        amount / 100.0,
+        min(units, 1e4),
+        float(len(goods)),
+        sum(line.discount for line in goods) / 100.0,
+        float(sum(1 for line in goods if line.coupon)),
+        private / 100.0,
+        float(local.weekday() >= 5),
+        float(len(categories)),
+        float(local.hour >= 17),
+    )
+    return purchase, amounts
+
+
+def _order_completed(facet: Purchases, event: OrderCompleted) -> Purchases:
+    order = event.data
+    key = purchase_key("order", order.order_id)
+    return facet.bought(
+        *_purchase(key, event, order.products, order.amount_minor, order.currency or "", event.time)
+    )
+
+
+def _order_cancelled(facet: Purchases, event: OrderCancelled) -> Purchases:
+    return facet.returned(purchase_key("order", event.data.order_id), None, event.data.currency or "")
+
+
+def _order_refunded(facet: Purchases, event: OrderRefunded) -> Purchases:
+    order = event.data
+    amount = order.amount_minor if order.total is not None or order.products else None
+    return facet.returned(purchase_key("order", order.order_id), amount, order.currency or "")
+
+
+def _receipt(facet: Purchases, event: PosTransactionCompleted) -> Purchases:
+    receipt = event.data
+    if receipt.status != "completed":
+        return facet
+    sold = tuple(line for line in receipt.lines if line.kind == "sale")
+    if not sold and receipt.lines and receipt.amount_minor <= 0:
+        return replace(facet, spend=_plus(facet.spend, receipt.currency or "", receipt.amount_minor))
+    local = receipt.end or receipt.begin or event.time
+    key = purchase_key("pos", receipt.key)
+    return facet.bought(
+        *_purchase(key, event, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store)
+    )
+
+
+def _receipt_voided(facet: Purchases, event: PosTransactionVoided) -> Purchases:
+    return facet.returned(purchase_key("pos", event.data.key), None, event.data.currency or "")
+
+
+def _receipt_returned(facet: Purchases, event: PosReturnCompleted) -> Purchases:
+    receipt = event.data
+    key = purchase_key("pos", receipt.original) if receipt.original else b""
+    return facet.returned(key, receipt.returned_minor, receipt.currency or "")
+
+
+HANDLERS: dict[str, Callable[..., Purchases]] = {
+    "order_completed": _order_completed,
+    "order_cancelled": _order_cancelled,
+    "order_refunded": _order_refunded,
+    "pos_transaction_completed": _receipt,
+    "pos_transaction_voided": _receipt_voided,
+    "pos_return_completed": _receipt_returned,
+}
