@@ -1,0 +1,119 @@
+"""From raw readings to the inputs of a linear model, the same way in learning and in serving.
+
+Three steps, each without any choice at run time:
+
+1. a reading is pulled together: sign(x) · log(1 + |x|), since counts, money and days have long tails;
+2. it is standardised by running moments that start as if ten readings of mean 0 and variance 1 had been seen, and
+   clipped at six deviations, so that a reading that was always zero says nothing and the first other value is no shock;
+3. it may bend at fixed knots: max(0, z − k) − max(0, −k), which lets a linear model be wrong in fewer places. The
+   second term makes every input 0 for an average customer, so contributions are differences from that.
+
+A *plain* reading (a logit that a rule already worked out) skips all three.
+
+This file needs numpy alone: the request path computes with it.
+"""
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.snapshot import Numbers
+
+CLIP = 6.0
+"""Deviations beyond which a reading tells nothing more."""
+
+PRIOR_READINGS = 10.0
+"""How many readings of mean 0 and variance 1 the running moments start from."""
+
+
+class Layout(msgspec.Struct, frozen=True, eq=False):
+    """Which input belongs to which reading: intercept, one per reading, then one per knot and bending reading."""
+
+    names: tuple[str, ...]
+    plain: NDArray[np.intp]
+    bending: NDArray[np.intp]
+    knots: tuple[float, ...]
+
+    @property
+    def width(self) -> int:
+        """The number of inputs."""
+        return 1 + len(self.names) + len(self.knots) * len(self.bending)
+
+    def owners(self) -> NDArray[np.intp]:
+        """The reading behind each input; −1 for the intercept."""
+        readings = np.arange(len(self.names))
+        return np.concatenate([[-1], readings, *([self.bending] * len(self.knots))]).astype(np.intp)
+
+
+def layout_of(
+    names: Sequence[str],
+    knots: Sequence[float] = (),
+    plain: Collection[str] = (),
+    straight: Collection[str] = (),
+) -> Layout:
+    """The layout of these readings: `plain` ones stay as they are, `straight` and plain ones do not bend."""
+    positions = range(len(names))
+    return Layout(
+        names=tuple(names),
+        plain=np.array([i for i in positions if names[i] in plain], dtype=np.intp),
+        bending=np.array(
+            [i for i in positions if names[i] not in plain and names[i] not in straight and knots], dtype=np.intp
+        ),
+        knots=tuple(float(knot) for knot in knots),
+    )
+
+
+def pulled(readings: Numbers) -> Numbers:
+    """Step 1 for a vector or for the rows of a matrix."""
+    return np.copysign(np.log1p(np.abs(readings)), readings)
+
+
+def standardised(layout: Layout, readings: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:
+    """Steps 1 and 2 for a vector or for the rows of a matrix; plain readings unchanged."""
+    z = np.clip((pulled(readings) - mean) / deviation, -CLIP, CLIP)
+    if layout.plain.size:
+        z[..., layout.plain] = readings[..., layout.plain]
+    return z
+
+
+def inputs(layout: Layout, z: Numbers) -> Numbers:
+    """Step 3 for a vector or for the rows of a matrix, with the intercept's 1 in front."""
+    out = np.empty((*z.shape[:-1], layout.width))
+    read = z.shape[-1]
+    out[..., 0] = 1.0
+    out[..., 1 : 1 + read] = z
+    bending = z[..., layout.bending]
+    start = 1 + read
+    for knot in layout.knots:
+        stop = start + bending.shape[-1]
+        out[..., start:stop] = np.maximum(bending - knot, 0.0) - max(-knot, 0.0)
+        start = stop
+    return out
+
+
+class Moments:
+    """Running mean and variance of pulled readings (Welford's recurrence), with prior readings mixed in.
+
+    Source: Welford (1962), "Note on a method for calculating corrected sums of squares and products",
+    Technometrics 4(3), 419-420.
+    """
+
+    def __init__(self, readings: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(readings)
+        self.squares = np.zeros(readings)
+
+    def deviation(self) -> Numbers:
+        """The standard deviation of each reading, never zero."""
+        return np.asarray(np.sqrt((self.squares + PRIOR_READINGS) / (self.count + PRIOR_READINGS)))
+
+    def add(self, readings: Numbers) -> None:
+        """Take in one vector of pulled readings; NaN marks a reading that was absent and changes nothing."""
+        self.count += 1
+        difference = readings - self.mean
+        if np.isnan(difference).any():
+            difference = np.nan_to_num(difference, nan=0.0)
+        self.mean = self.mean + difference / self.count
+        self.squares = self.squares + difference * difference * (1.0 - 1.0 / self.count)
