@@ -1,1 +1,253 @@
-"""The `regulars` command."""
+"""The `regulars` command: every way to run and operate the product, as a roster of commands.
+
+A command names the function that does it as "module:function" and imports it when it is called, so that checking a
+catalogue does not load a stream processor. Every option has its environment variable, `REGULARS_…`.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic_core import ValidationError
+
+from engine.errors import Fenced, RegularsError, StoreUnavailable
+
+ROSTER: Final = {
+    "up": "flows.up:main",
+    "api": "api.app:main",
+    "engine": "flows.personalize:main",
+    "learn": "flows.learn:main",
+    "demo": "load_tests.demo:main",
+    "replay": "flows.replay:main",
+    "evaluate": "flows.evaluate:main",
+    "catalogue check": "config.catalogue_files:main_check",
+    "catalogue schema": "config.catalogue_files:main_schema",
+    "dead-letters list": "flows.operations:dead_letters_list",
+    "dead-letters show": "flows.operations:dead_letters_show",
+    "dead-letters replay": "flows.operations:dead_letters_replay",
+    "tail": "flows.operations:tail",
+    "export": "flows.operations:export",
+}
+
+TRY_AGAIN: Final = 1
+WRONG_USE: Final = 2
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="regulars",
+    help="Regulars, a real-time personalization engine: events in, offers out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+catalogue = typer.Typer(help="Check the offers, campaigns and policy that marketers write.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Events that could not be used, with their reason and raw bytes.", no_args_is_help=True)
+app.add_typer(catalogue, name="catalogue")
+app.add_typer(dead_letters, name="dead-letters")
+
+Host = Annotated[str, typer.Option(envvar="REGULARS_HOST", help="Address to listen on; loopback only without keys.")]
+Port = Annotated[int, typer.Option(envvar="REGULARS_PORT", help="Port to listen on; 0 takes a free one.")]
+Data = Annotated[Path, typer.Option(envvar="REGULARS_DATA", help="Folder of the embedded Redis and its logs.")]
+Catalogue = Annotated[
+    Path | None, typer.Option(envvar="REGULARS_CATALOGUE", help="Folder of offers, campaigns and policy.")
+]
+RedisUrl = Annotated[str, typer.Option(envvar="REGULARS_REDIS_URL", help="A Redis of your own.")]
+Engines = Annotated[int, typer.Option(envvar="REGULARS_ENGINES", min=1, help="Engine processes sharing the shards.")]
+Url = Annotated[str, typer.Option(envvar="REGULARS_URL", help="Where a running Regulars answers.")]
+Key = Annotated[str, typer.Option(envvar="REGULARS_KEY", help="The key to send, where the server has keys.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", envvar="REGULARS_JSON", help="Write the figures here too.")]
+
+
+def dispatch(command: str, **arguments: object) -> None:
+    """Imports and calls the function behind `command`, and ends the process with the code it answers.
+
+    Errors that the product raises on purpose are one sentence: code 1 where trying again may help, 2 where the use is
+    wrong. Anything else is a bug and keeps its traceback.
+    """
+    module, _, function = ROSTER[command].partition(":")
+    try:
+        code = getattr(importlib.import_module(module), function)(**arguments)
+    except RegularsError as error:
+        typer.echo(f"regulars: {error}", err=True)
+        code = TRY_AGAIN if isinstance(error, StoreUnavailable | Fenced) else WRONG_USE
+    except ValidationError as error:
+        for mistake in error.errors():
+            variable = "_".join(str(part) for part in mistake["loc"]).upper()
+            typer.echo(f"regulars: REGULARS_{variable}: {mistake['msg']}", err=True)
+        code = WRONG_USE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code or 0)
+
+
+@app.command()
+def up(
+    data: Data = Path("regulars-data"),
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    redis_url: RedisUrl = "",
+    engines: Engines = 1,
+    api_workers: Annotated[int, typer.Option(envvar="REGULARS_API_WORKERS", min=1, help="API processes.")] = 1,
+    catalogue: Catalogue = None,
+) -> None:
+    """Run the whole system on this machine: Redis, engine, learner and API.
+
+    Prints one line with the address when it is ready. SIGTERM or Ctrl-C drains and ends it with code 0.
+    """
+    dispatch(
+        "up", data=data, host=host, port=port, redis_url=redis_url, engines=engines, api_workers=api_workers,
+        catalogue=catalogue,
+    )  # fmt: skip
+
+
+@app.command()
+def api(
+    redis_url: RedisUrl,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    catalogue: Catalogue = None,
+    listen_fd: Annotated[int | None, typer.Option(envvar="REGULARS_LISTEN_FD", hidden=True)] = None,
+) -> None:
+    """Run one API process alone."""
+    dispatch("api", redis_url=redis_url, host=host, port=port, catalogue=catalogue, listen_fd=listen_fd)
+
+
+@app.command()
+def engine(
+    redis_url: RedisUrl,
+    engines: Engines = 1,
+    engine_index: Annotated[
+        int, typer.Option(envvar="REGULARS_ENGINE_INDEX", min=0, help="Which of the engine processes this is.")
+    ] = 0,
+) -> None:
+    """Run one engine process alone: it folds the events of its share of the shards."""
+    dispatch("engine", redis_url=redis_url, engines=engines, engine_index=engine_index)
+
+
+@app.command()
+def learn(redis_url: RedisUrl) -> None:
+    """Run the learner alone: it learns from closed examples and publishes snapshots."""
+    dispatch("learn", redis_url=redis_url)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(envvar="REGULARS_SECONDS", min=1, help="How long the replay may take.")
+    ] = None,
+    json_file: JsonFile = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    data: Annotated[Path | None, typer.Option(envvar="REGULARS_DATA", help="Folder to keep; else a new one.")] = None,
+) -> None:
+    """Start everything and replay a year of real baskets, with simulated shoppers beside them."""
+    dispatch("demo", seconds=seconds, json_file=json_file, host=host, port=port, data=data)
+
+
+@app.command()
+def replay(
+    source: Annotated[str, typer.Argument(envvar="REGULARS_SOURCE", help="A file of events, or complete-journey.")],
+    url: Url = "http://127.0.0.1:8080",
+    key: Key = "",
+    speed: Annotated[
+        str, typer.Option(envvar="REGULARS_SPEED", help='"max", or how many times faster than life.')
+    ] = "max",
+) -> None:
+    """Send a file of events, or the Complete Journey baskets, to a running Regulars; resumes where it stopped."""
+    dispatch("replay", source=source, url=url, key=key, speed=speed)
+
+
+@app.command()
+def evaluate(
+    what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="churn, next-category or coupons.")],
+    data: Annotated[
+        str, typer.Option(envvar="REGULARS_EVALUATE_DATA", help="The data to evaluate on.")
+    ] = "complete-journey",
+    horizon: Annotated[int, typer.Option(envvar="REGULARS_HORIZON", min=1, help="Churn horizon in days.")] = 28,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure a model on known data, example after example, by the product's own features and labels."""
+    dispatch("evaluate", what=what, data=data, horizon_days=horizon, json_file=json_file)
+
+
+@catalogue.command("check")
+def catalogue_check(
+    folder: Annotated[Path, typer.Argument(envvar="REGULARS_CATALOGUE", help="The folder to check.")],
+) -> None:
+    """Say every mistake in a catalogue, with file and path."""
+    dispatch("catalogue check", folder=folder)
+
+
+@catalogue.command("schema")
+def catalogue_schema() -> None:
+    """Print the JSON Schema of the catalogue files, for editors."""
+    dispatch("catalogue schema")
+
+
+@dead_letters.command("list")
+def dead_letters_list(
+    redis_url: RedisUrl,
+    limit: Annotated[int, typer.Option(envvar="REGULARS_LIMIT", min=1, help="At most so many, newest first.")] = 50,
+    reason: Annotated[str, typer.Option(envvar="REGULARS_REASON", help="Only this reason.")] = "",
+) -> None:
+    """List dead letters, newest first, one JSON object a line."""
+    dispatch("dead-letters list", redis_url=redis_url, limit=limit, reason=reason)
+
+
+@dead_letters.command("show")
+def dead_letters_show(
+    dead_letter_id: Annotated[str, typer.Argument(envvar="REGULARS_DEAD_LETTER", help="The id from list.")],
+    redis_url: RedisUrl,
+) -> None:
+    """Show one dead letter with its raw bytes."""
+    dispatch("dead-letters show", redis_url=redis_url, dead_letter_id=dead_letter_id)
+
+
+@dead_letters.command("replay")
+def dead_letters_replay(
+    redis_url: RedisUrl,
+    dead_letter_id: Annotated[
+        str, typer.Argument(envvar="REGULARS_DEAD_LETTER", help="The id from list; all of them without one.")
+    ] = "",
+    url: Url = "http://127.0.0.1:8080",
+    key: Key = "",
+    reason: Annotated[str, typer.Option(envvar="REGULARS_REASON", help="Only this reason.")] = "",
+) -> None:
+    """Send dead letters through the door again; an event counts once, however often it is sent."""
+    dispatch(
+        "dead-letters replay", redis_url=redis_url, dead_letter_id=dead_letter_id, url=url, key=key, reason=reason
+    )
+
+
+@app.command()
+def tail(
+    redis_url: RedisUrl,
+    user: Annotated[str, typer.Option(envvar="REGULARS_USER", help="Only this user id.")] = "",
+    seconds: Annotated[
+        float | None, typer.Option(envvar="REGULARS_SECONDS", min=0, help="Stop by itself after so long.")
+    ] = None,
+) -> None:
+    """Print events and their fate as they happen."""
+    dispatch("tail", redis_url=redis_url, user=user, seconds=seconds)
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="events, decisions or customers.")],
+    redis_url: RedisUrl,
+    since: Annotated[
+        str, typer.Option(envvar="REGULARS_SINCE", help="Only from this RFC 3339 time on, for events and decisions.")
+    ] = "",
+) -> None:
+    """Write what is held as NDJSON on standard output."""
+    dispatch("export", redis_url=redis_url, what=what, since=since)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="regulars")
+
+
+if __name__ == "__main__":
+    main()

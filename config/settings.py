@@ -11,11 +11,13 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from engine.errors import RegularsError
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_CATALOGUE = Path(__file__).parent / "catalogue"
 
 
-class ExposedWithoutKeys(ValueError):
+class ExposedWithoutKeys(RegularsError):
     """Without keys every caller has all rights, so the server may be reachable from this machine only."""
 
 

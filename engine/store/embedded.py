@@ -102,7 +102,7 @@ class EmbeddedRedis:
         if self.process.poll() is None:
             with suppress(RedisError), closing(_client(self.url)) as client:
                 client.shutdown(nosave=True)
-            _end(self.process)
+            _see_off(self.process)
 
 
 def start_embedded(
@@ -141,7 +141,8 @@ def start_embedded(
     try:
         _wait_until_it_answers(server, on_loading)
     except BaseException:
-        _end(process)
+        process.kill()
+        process.wait()
         raise
     return server
 
@@ -170,10 +171,20 @@ def _address(folder: Path) -> tuple[str, list[str]]:
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return f"unix://{quote(str(path))}", ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port(folder / "redis.port")
     return f"redis://127.0.0.1:{port}", ["--port", str(port), "--bind", "127.0.0.1", "--protected-mode", "yes"]
+
+
+def _free_port(remembered: Path) -> int:
+    """A loopback port nobody uses: last time's where it is still free, so that clients find the server again."""
+    for port in (int(_first_line(remembered) or 0), 0):
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            chosen: int = probe.getsockname()[1]
+            remembered.write_text(f"{chosen}\n")
+            return chosen
+    raise EmbeddedRedisFailed("no loopback port is free")
 
 
 def _lock(folder: Path) -> int:
@@ -222,13 +233,15 @@ def _client(url: str) -> Redis:
     return Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    for ask in (None, signal.SIGTERM, signal.SIGKILL):
-        if ask is not None:
-            process.send_signal(ask)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_WITHIN_S if ask is None else 5)
+def _see_off(process: "subprocess.Popen[bytes]") -> None:
+    for insist in (process.terminate, process.kill):
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            insist()
+        else:
             return
+    process.wait()
 
 
 def _first_line(path: Path) -> str:
