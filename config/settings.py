@@ -133,5 +133,5 @@ class UpSettings(_Settings):
 
     data: Path = Path("regulars-data")
     engines: int = Field(default=1, ge=1, le=64)
-    ready_timeout_s: int = Field(default=120, ge=1)
-    drain_s: int = Field(default=10, ge=0)
+    # Longer than the API's own drain_s, so that a request with its time left is not killed.
+    stop_within_s: int = Field(default=15, ge=0)

@@ -50,7 +50,7 @@ def main(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder), listening(api.host, api.port) as door:
         metrics = fresh_folder(folder / "metrics")
-        supervisor = Supervisor(folder, drain_s=up.drain_s, metrics=metrics)
+        supervisor = Supervisor(folder, drain_s=up.stop_within_s, metrics=metrics)
         with supervisor.signals():
             try:
                 url = redis.redis_url or supervisor.start_store(Store(folder / "redis", redis.redis_maxmemory_mb))
