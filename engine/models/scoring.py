@@ -1,0 +1,246 @@
+"""Scores and their reasons, from published numbers alone.
+
+A model here is additive: its logit is an intercept plus one bent line per reading. So a request pays for the readings
+of the customer once, those of the offers not at all (they are worked out when catalogue or snapshot change), and a
+score is explained by its own terms: each contribution is the difference that a reading makes against an average one.
+
+numpy only. The request path imports this file, so River must not be reachable from it.
+"""
+
+import math
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.expansion import CLIP, Layout, pulled
+from engine.models.snapshot import Fact, Numbers, Snapshot, SnapshotMismatch
+
+CHURN = "churn"
+NEXT_BEST_OFFER = "next_best_offer"
+
+READY_LABELS = 500
+READY_CHURNED = 50
+"""A churn model answers for itself from this many labels on; until then it is warming up."""
+
+_MAX_LOGIT = 30.0
+
+
+def arm_fingerprint(customer: str, offer_names: Sequence[str], cross_names: Sequence[str]) -> str:
+    """The fingerprint of an arm's vector: readings of the customer (by their own fingerprint), the offer, and both."""
+    told = "\n".join((customer, *offer_names, "", *cross_names))
+    return blake2b(told.encode(), digest_size=6).hexdigest()
+
+
+class Terms:
+    """The bent lines of some readings in their order: part of an additive logit."""
+
+    def __init__(self, layout: Layout, weights: Numbers, mean: Numbers, deviation: Numbers, readings: slice) -> None:
+        count = len(layout.names)
+        chosen = np.arange(count)[readings]
+        self.names = layout.names[readings]
+        self._mean, self._scale = mean[readings], 1.0 / deviation[readings]
+        self._lines = weights[1 : 1 + count][readings]
+        self._plain = np.nonzero(np.isin(chosen, layout.plain))[0]
+        here = np.isin(layout.bending, chosen)
+        self._bending = layout.bending[here] - (chosen[0] if len(chosen) else 0)
+        bends = weights[1 + count :].reshape(len(layout.knots), len(layout.bending))[:, here]
+        self._knots = [(knot, bend) for knot, bend in zip(layout.knots, bends, strict=True) if len(bend)]
+        self._rest = -sum(float(bend.sum()) * max(-knot, 0.0) for knot, bend in self._knots)
+
+    def logit(self, readings: Numbers) -> Numbers:
+        """The sum of the terms for a vector, or for each row of a matrix."""
+        z = self._standardised(readings)
+        total = z @ self._lines
+        if self._knots:
+            bending = z[..., self._bending]
+            for knot, bend in self._knots:
+                total = total + np.maximum(bending - knot, 0.0) @ bend
+        return np.asarray(total + self._rest)
+
+    def each(self, readings: Numbers) -> dict[str, float]:
+        """Each reading's own term for one vector; their sum is `logit`."""
+        z = self._standardised(readings)
+        terms = z * self._lines
+        bending = z[self._bending]
+        for knot, bend in self._knots:
+            terms[self._bending] += (np.maximum(bending - knot, 0.0) - max(-knot, 0.0)) * bend
+        return dict(zip(self.names, terms.tolist(), strict=True))
+
+    def _standardised(self, readings: Numbers) -> Numbers:
+        z = (pulled(readings) - self._mean) * self._scale
+        np.minimum(z, CLIP, out=z)
+        np.maximum(z, -CLIP, out=z)
+        if self._plain.size:
+            z[..., self._plain] = readings[..., self._plain]
+        return z
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    names: tuple[str, ...]
+    plain: tuple[int, ...]
+    bending: tuple[int, ...]
+    knots: tuple[float, ...]
+
+
+def shape_facts(layout: Layout) -> dict[str, Fact]:
+    """A layout as facts of a snapshot."""
+    return {
+        "names": list(layout.names),
+        "plain": layout.plain.tolist(),
+        "bending": layout.bending.tolist(),
+        "knots": list(layout.knots),
+    }
+
+
+def layout_from(snapshot: Snapshot) -> Layout:
+    """The layout that `shape_facts` wrote, checked against the arrays; `SnapshotMismatch` if they do not fit."""
+    try:
+        shape = msgspec.convert(dict(snapshot.facts), _Shape)
+    except msgspec.ValidationError as error:
+        raise SnapshotMismatch(f"{snapshot.name}: {error}") from error
+    layout = Layout(
+        shape.names,
+        np.array(shape.plain, dtype=np.intp),
+        np.array(shape.bending, dtype=np.intp),
+        shape.knots,
+    )
+    sizes = {"weights": layout.width, "mean": len(layout.names), "deviation": len(layout.names)}
+    for name, size in sizes.items():
+        array = snapshot.arrays.get(name)
+        if array is None or array.shape != (size,) or not np.isfinite(array).all():
+            raise SnapshotMismatch(f"{snapshot.name}: {name} is not {size} finite numbers")
+    return layout
+
+
+class ChurnScorer:
+    """How likely a customer stays away for the whole churn horizon.
+
+    Without a snapshot, or before enough labels have matured, `status` is `warming_up` and the answer is a prior that
+    knows nothing but the customer's own rhythm of purchases.
+    """
+
+    def __init__(self, names: Sequence[str], snapshot: Snapshot | None = None, horizon_days: float = 28.0) -> None:
+        self.snapshot = snapshot
+        self.version = snapshot.version if snapshot else 0
+        self.horizon_days = horizon_days
+        positions = {name: position for position, name in enumerate(names)}
+        self._trips, self._tenure = positions.get("rfm.trips_56d"), positions.get("rfm.tenure")
+        self._recency = positions.get("rfm.recency")
+        self._terms = self._read(snapshot, positions) if snapshot else None
+        self.status = "ready" if snapshot and self._enough(snapshot) else "warming_up"
+
+    def _read(self, snapshot: Snapshot, positions: dict[str, int]) -> Terms:
+        layout = layout_from(snapshot)
+        missing = [name for name in layout.names if name not in positions]
+        if snapshot.name != CHURN or missing:
+            raise SnapshotMismatch(f"{snapshot.name}: unknown readings {missing[:3]}")
+        self.horizon_days = float(str(snapshot.facts.get("horizon_days", self.horizon_days)))
+        self._columns: NDArray[np.intp] = np.array([positions[name] for name in layout.names], dtype=np.intp)
+        arrays = snapshot.arrays
+        self._intercept = float(arrays["weights"][0])
+        return Terms(layout, arrays["weights"], arrays["mean"], arrays["deviation"], slice(None))
+
+    @staticmethod
+    def _enough(snapshot: Snapshot) -> bool:
+        positives = snapshot.facts.get("positives", 0)
+        return snapshot.version >= READY_LABELS and isinstance(positives, int) and positives >= READY_CHURNED
+
+    def probability(self, vector: Numbers) -> float:
+        """The probability of no purchase in the horizon, for a vector of all readings."""
+        if self._terms is None or self.status != "ready":
+            return self.prior(vector)
+        logit = self._intercept + float(self._terms.logit(vector[self._columns]))
+        return 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
+
+    def contributions(self, vector: Numbers) -> dict[str, float]:
+        """What each reading adds to the logit, against an average customer; empty while warming up."""
+        if self._terms is None or self.status != "ready":
+            return {}
+        return self._terms.each(vector[self._columns])
+
+    def prior(self, vector: Numbers) -> float:
+        """The probability of no purchase in the horizon if purchases keep their own pace.
+
+        The pace is a gamma posterior of the purchases of late and the days they were watched; a Poisson stream of an
+        uncertain pace is silent for H days with probability (β / (β + H))^α. A silence longer than the watched days
+        explain lowers the pace through the fading count itself.
+
+        Source: Fader, Hardie & Lee (2005), "Counting your customers the easy way", Marketing Science 24(2), 275-284,
+        of which this is the part before any customer is known to leave.
+        """
+        if self._trips is None or self._tenure is None:
+            return 0.5
+        half_life = 56.0
+        watched = half_life / math.log(2.0) * (1.0 - 2.0 ** (-float(vector[self._tenure]) / half_life))
+        shape, rate = 0.3 + max(float(vector[self._trips]), 0.0), 4.0 + watched
+        return float((rate / (rate + self.horizon_days)) ** shape)
+
+
+class OfferScorer:
+    """How likely a customer takes each offer, for all offers of a request at once.
+
+    Without a snapshot it is the personal-frequency rule itself: `affinity.rule_logit`, column 0 of the readings of
+    customer and offer together, is the logit.
+    """
+
+    def __init__(self, snapshot: Snapshot | None = None, fingerprint: str | None = None) -> None:
+        self.snapshot = snapshot
+        self.version = snapshot.version if snapshot else 0
+        self._intercepts: dict[str, float] = {}
+        self._groups: tuple[Terms, Terms, Terms] | None = None
+        if snapshot is None:
+            return
+        if fingerprint is not None and snapshot.fingerprint != fingerprint:
+            raise SnapshotMismatch(f"features {snapshot.fingerprint!r}, expected {fingerprint!r}")
+        layout = layout_from(snapshot)
+        counts, offer_ids = snapshot.facts.get("group_sizes"), snapshot.facts.get("offers")
+        own = snapshot.arrays.get("offer_intercepts")
+        if snapshot.name != NEXT_BEST_OFFER or not isinstance(counts, list) or sum(counts) != len(layout.names):
+            raise SnapshotMismatch(f"{snapshot.name}: not a model of customer, offer and both")
+        if not isinstance(offer_ids, list) or own is None or len(own) != len(offer_ids) or not np.isfinite(own).all():
+            raise SnapshotMismatch(f"{snapshot.name}: offers and their intercepts do not match")
+        arrays = snapshot.arrays
+        weights, mean, deviation = arrays["weights"], arrays["mean"], arrays["deviation"]
+        first, second = int(counts[0]), int(counts[0] + counts[1])
+        spans = (slice(0, first), slice(first, second), slice(second, None))
+        customer, offer, both = (Terms(layout, weights, mean, deviation, span) for span in spans)
+        self._groups = (customer, offer, both)
+        self._intercept = float(weights[0])
+        self._intercepts = dict(zip(offer_ids, own.tolist(), strict=True))
+
+    @property
+    def popularity(self) -> dict[str, float]:
+        """Everybody's habit by category, as carried beside the learned numbers; empty where nothing is known."""
+        carried = self.snapshot.carried.get("popularity") if self.snapshot else None
+        return dict(carried) if isinstance(carried, dict) else {}
+
+    def prepare(self, offer_ids: Sequence[str], offers: Numbers) -> Numbers:
+        """(K,) what the offers contribute by themselves; compute it once per catalogue, placement and snapshot."""
+        own = np.array([self._intercepts.get(offer_id, 0.0) for offer_id in offer_ids])
+        if self._groups is None:
+            return np.zeros(len(own))
+        return np.asarray(own + self._groups[1].logit(offers) + self._intercept)
+
+    def score_prepared(self, customer: Numbers, prepared: Numbers, cross: Numbers) -> Numbers:
+        """(K,) probabilities from the customer's readings (F,), `prepare`'s numbers (K,) and the joint ones (K, X)."""
+        if self._groups is None:
+            logits = cross[:, 0]
+        else:
+            logits = prepared + (float(self._groups[0].logit(customer)) + self._groups[2].logit(cross))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT))))
+
+    def score(self, customer: Numbers, offers: Numbers, cross: Numbers, offer_ids: Sequence[str] = ()) -> Numbers:
+        """(K,) probabilities without preparation; without ids, every offer counts as a new one."""
+        return self.score_prepared(customer, self.prepare(offer_ids or [""] * len(offers), offers), cross)
+
+    def contributions(self, customer: Numbers, offer: Numbers, cross: Numbers, offer_id: str = "") -> dict[str, float]:
+        """What each reading adds to the logit of one offer, and the offer's own term as `offer.itself`."""
+        if self._groups is None:
+            return {"affinity.rule_logit": float(cross[0])}
+        terms: dict[str, float] = {"offer.itself": self._intercepts.get(offer_id, 0.0)}
+        for group, readings in zip(self._groups, (customer, offer, cross), strict=True):
+            terms.update(group.each(readings))
+        return terms
