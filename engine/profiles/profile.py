@@ -47,6 +47,8 @@ class Part(Struct, frozen=True, array_like=True):
         )
 
 
+NO_PART = Part()
+
 _FACETS: dict[str, dict[str, Any]] = {
     "identity": identity.HANDLERS,
     "purchases": purchases.HANDLERS,
@@ -77,7 +79,7 @@ class Profile(Struct, frozen=True, array_like=True):
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
-        part = self.parts.get(self.key, Part())
+        part = self.parts.get(self.key, NO_PART)
         arrived = millis(event.received_at) if event.received_at else 0
         return Profile(
             self.key,
@@ -98,6 +100,10 @@ class Profile(Struct, frozen=True, array_like=True):
     def first_identity(self) -> str:
         """The identity seen first (ties by name): what group assignment hangs on, so that joining identities commutes."""
         return min(self.parts, key=lambda key: (self.parts[key].identity.first_at, key), default=self.key)
+
+    def part_of(self, key: str) -> Part:
+        """What is held of one identity."""
+        return self.parts.get(key, NO_PART)
 
     def with_part(self, key: str, part: Part) -> "Profile":
         """With one part put in or replaced."""

@@ -1,0 +1,156 @@
+"""What goes into a shard and what comes out: formats that live as long as the data does."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from engine.errors import Rejected
+from engine.moments import WEEK
+from engine.profiles.profile import Profile
+
+Outcome = Literal["written", "already", "fenced"]
+
+
+class Entry(Struct, frozen=True):
+    """One entry of a shard's stream: an event, or a tick that moves time while nothing happens.
+
+    `fingerprint` is eight bytes of (source, id) and four of the payload; `key` is the customer the entry belongs to.
+    """
+
+    id: str
+    event: bytes = b""
+    fingerprint: bytes = b""
+    key: str = ""
+    tick: int = 0
+
+
+class Batch(Struct, frozen=True):
+    """Entries of one shard in stream order, at most 500."""
+
+    shard: int
+    entries: tuple[Entry, ...]
+
+
+class Waiting(Struct, frozen=True, array_like=True):
+    """Readings that wait for their label, under the tag of the timer that will close them."""
+
+    model: str = ""
+    opened_at: int = 0
+    fingerprint: str = ""
+    vector: bytes = b""
+    offer_id: str = ""
+    placement: str = ""
+    propensity: float = 1.0
+    variation: str = ""
+
+
+class Totals(Struct, frozen=True, array_like=True):
+    """Exact counts of a shard since its first entry. `spend` is net, in minor units by currency."""
+
+    events: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    late: int = 0
+    from_the_future: int = 0
+    customers: int = 0
+    purchases: int = 0
+    spend: dict[str, int] = {}
+    offers_decided: int = 0
+    offers_shown: int = 0
+    offers_clicked: int = 0
+    offers_redeemed: int = 0
+    labels: int = 0
+
+
+class ShardRecord(Struct, frozen=True, array_like=True):
+    """What a shard knows beside its customers. `watermark`: no earlier event is expected; 0 before the first."""
+
+    watermark: int = 0
+    totals: Totals = Totals()
+
+
+class DeadLetter(Struct, frozen=True):
+    """An event that could not be used: its bytes, and why not."""
+
+    entry_id: str
+    raw: bytes
+    reason: Rejected
+    key: str = ""
+    fingerprint: bytes = b""
+
+
+class Outgoing(Struct, frozen=True):
+    """An event for another shard, relayed after the commit; the receiver knows a repeat by its fingerprint."""
+
+    shard: int
+    key: str
+    event: bytes
+    fingerprint: bytes
+
+
+class Opened(Struct, frozen=True):
+    """A shard as its new owner finds it."""
+
+    shard: int
+    offset: str = "0-0"
+    record: ShardRecord = ShardRecord()
+    timers: dict[str, int] = {}
+    gone: frozenset[bytes] = frozenset()
+    popularity: dict[str, tuple[float, int]] = {}
+
+
+class Needs(Struct, frozen=True):
+    """What a batch must be given before it can be processed."""
+
+    shard: int
+    profiles: tuple[str, ...] = ()
+    seen: tuple[tuple[str, int], ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+class Loaded(Struct, frozen=True):
+    """The answer to `Needs`; what the store does not hold is absent."""
+
+    profiles: dict[str, Profile] = {}
+    seen: dict[tuple[str, int], bytes] = {}
+    waiting: dict[str, bytes] = {}
+
+
+class Facts(Struct):
+    """What the edge may want to count of one commit; nothing here is stored."""
+
+    arrivals: list[int] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+    totals: Totals = Totals()
+    changes: list[str] = field(default_factory=list)
+
+
+class Commit(Struct):
+    """Everything one atomic write holds: all of it lands, or nothing does.
+
+    `seen` is appended, not replaced. `settled` names customers whose pending entries up to the offset are folded now.
+    """
+
+    shard: int
+    expected: str
+    offset: str
+    record: ShardRecord
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    erased: dict[str, bytes] = field(default_factory=dict)
+    seen: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    waiting: dict[str, bytes] = field(default_factory=dict)
+    waiting_done: list[str] = field(default_factory=list)
+    timers: dict[str, int] = field(default_factory=dict)
+    timers_done: list[str] = field(default_factory=list)
+    examples: list[bytes] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    outbox: list[Outgoing] = field(default_factory=list)
+    decisions: list[bytes] = field(default_factory=list)
+    popularity: dict[str, tuple[float, int]] = field(default_factory=dict)
+    settled: list[str] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
+
+
+def seen_week(arrived_at: int) -> int:
+    """The bucket of arrival times that a duplicate is looked up in: this one and the one before cover seven days."""
+    return arrived_at // WEEK

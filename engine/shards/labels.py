@@ -1,0 +1,143 @@
+"""When a customer is scored, what waits for its label meanwhile, and what the label is.
+
+Churn. At a boundary T the readings are recorded from the profile as it is before any event at or after T. The label closes
+when the watermark passes T + horizon, never earlier, since early negatives would bias the model: churned means no
+purchase in [T, T + horizon). Boundaries are a week apart and staggered over the week by a hash of the customer.
+
+Offers. The readings come with the logged decision and are never rebuilt. An offer that was shown closes with its
+attribution window as taken or not; one that was never shown teaches nothing.
+"""
+
+from base64 import b64decode
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.events.offers import OfferDecided
+from engine.events.decode import time_of
+from engine.features.vector import FINGERPRINT, NO_REQUEST, packed, read_features
+from engine.ids import unit_interval
+from engine.models.base import Example
+from engine.moments import DAY, WEEK, Millis
+from engine.profiles.profile import Profile
+from engine.profiles.purchases import LAST
+from engine.shards.commit import Waiting
+from engine.shards.timers import CHURN, boundary_tag, churn_tag, offers_tag
+
+_ENCODER = msgspec.msgpack.Encoder()
+_WAITING = msgspec.msgpack.Decoder(list[Waiting])
+
+
+class ChurnRule(msgspec.Struct, frozen=True):
+    """`horizon_days` of silence are churn; who has not bought for `silent_days` is not scored any more until they buy again.
+
+    `phase_ms` fixes one boundary for everybody, as an evaluation wants; None staggers them.
+    """
+
+    horizon_days: int = 28
+    silent_days: int = 182
+    phase_ms: int | None = None
+
+
+class Labels:
+    """The rules of labels; no state."""
+
+    def __init__(self, churn: ChurnRule) -> None:
+        self._churn = churn
+
+    def boundary_after(self, customer: str, at: int) -> Millis:
+        """The first boundary strictly after `at`."""
+        phase = self._churn.phase_ms
+        if phase is None:
+            phase = int(unit_interval("boundary", customer) * WEEK)
+        return Millis(phase + ((at - phase) // WEEK + 1) * WEEK)
+
+    def next_boundary(self, profile: Profile, boundary: int) -> int:
+        """A week on, or 0 for a customer who has been silent too long."""
+        silent = boundary - profile.purchases.last_at > self._churn.silent_days * DAY
+        return 0 if silent else boundary + WEEK
+
+    def boundary_timer(self, profile: Profile) -> tuple[str, int]:
+        """The alarm of the customer's next boundary."""
+        return boundary_tag(profile.key), profile.next_boundary
+
+    def scored(self, profile: Profile, boundary: int) -> tuple[str, int, bytes]:
+        """Readings at a boundary: the tag and time they wait under, and their bytes."""
+        vector = packed(read_features(profile, NO_REQUEST, Millis(boundary)))
+        waiting = Waiting("churn", boundary, FINGERPRINT, vector)
+        tag = churn_tag(boundary, profile.key)
+        return tag, boundary + self._churn.horizon_days * DAY, _ENCODER.encode([waiting])
+
+    def offers_waiting(self, customer: str, event: OfferDecided) -> list[tuple[str, int, bytes]]:
+        """The readings of a decision's drawn offers, grouped by when their windows close."""
+        at, decision_id = time_of(event), event.decision_id or event.id
+        by_close: dict[int, list[Waiting]] = {}
+        for chosen in event.data.offers:
+            waiting = Waiting(
+                "next_best_offer",
+                at,
+                event.data.fingerprint,
+                b64decode(chosen.vector),
+                chosen.offer_id,
+                chosen.placement,
+                chosen.propensity,
+                event.data.variation,
+            )
+            by_close.setdefault(at + chosen.attribution_window_ms, []).append(waiting)
+        return [
+            (offers_tag(closes, decision_id, customer), closes, _ENCODER.encode(waiting))
+            for closes, waiting in by_close.items()
+        ]
+
+    def closed(
+        self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes
+    ) -> tuple[list[bytes], Profile]:
+        """What a closing timer teaches, and the profile without what was open."""
+        waiting = _WAITING.decode(raw) if raw else []
+        if kind == CHURN:
+            return [_ENCODER.encode(self._churn_example(profile, one, at)) for one in waiting if profile.events], profile
+        decision_id = middle[1]
+        examples = [_offer_example(profile, decision_id, one, at) for one in waiting]
+        offers = profile.part_of(profile.key).offers.closed(decision_id, at)
+        return (
+            [_ENCODER.encode(example) for example in examples if example is not None],
+            profile.with_part(profile.key, replace(profile.part_of(profile.key), offers=offers)),
+        )
+
+    def _churn_example(self, profile: Profile, waiting: Waiting, at: int) -> Example:
+        bought = profile.purchases.last
+        inside = any(waiting.opened_at <= one.at < at and not one.taken_back for one in bought)
+        beyond = len(bought) == LAST and bought[0].at >= at
+        return Example(
+            model=waiting.model,
+            id=f"{profile.key}|{waiting.opened_at}",
+            customer=profile.key,
+            opened_at=waiting.opened_at,
+            closed_at=at,
+            label=0.0 if inside or beyond else 1.0,
+            fingerprint=waiting.fingerprint,
+            vector=waiting.vector,
+        )
+
+
+def _offer_example(profile: Profile, decision_id: str, waiting: Waiting, at: int) -> Example | None:
+    for offer in profile.part_of(profile.key).offers.open:
+        if (offer.decision_id, offer.offer_id, offer.placement) != (decision_id, waiting.offer_id, waiting.placement):
+            continue
+        if not offer.viewed_at or not offer.learn:
+            return None
+        return Example(
+            model=waiting.model,
+            id=f"{decision_id}|{offer.offer_id}|{offer.placement}",
+            customer=profile.key,
+            opened_at=waiting.opened_at,
+            closed_at=at,
+            label=float(offer.redeemed_at > 0),
+            fingerprint=waiting.fingerprint,
+            vector=waiting.vector,
+            offer_id=offer.offer_id,
+            propensity=waiting.propensity,
+            clicked=offer.clicked_at > 0,
+            variation=waiting.variation,
+        )
+    return None

@@ -1,0 +1,343 @@
+"""From a batch of entries to one commit.
+
+Theory of operation. A shard's owner holds a `Shard`: offset, watermark, timers and a cache of profiles. A batch is handled
+in three steps: `prepare` decodes and says what it needs, the store loads that, `process` folds entry by entry and
+returns the commit. The `Shard` is then ahead of the store until the commit is acknowledged; commits of a shard form a chain, each
+expecting the offset before it.
+
+Everything is ruled by event time, one event at a time, so cutting the log into other batches changes nothing:
+before an event is folded its customer is scored at every boundary that has passed; after it the watermark moves and
+whatever is due by then happens, in order of (due, tag).
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.errors import Rejected
+from engine.events.base import Event
+from engine.events.consent import ErasureRequested
+from engine.events.decode import decode_canonical, encode_canonical, is_from_the_future, time_of
+from engine.events.offers import OfferDecided
+from engine.events.orders import OrderCompleted
+from engine.events.pos import PosTransactionCompleted
+from engine.events.roster import OBEYED_AT_ONCE
+from engine.events.routing import has_customer
+from engine.ids import digest_of
+from engine.profiles.profile import Profile
+from engine.shards.commit import (
+    Batch,
+    Commit,
+    DeadLetter,
+    Entry,
+    Facts,
+    Loaded,
+    Needs,
+    Opened,
+    ShardRecord,
+    Totals,
+    seen_week,
+)
+from engine.shards.labels import Labels
+from engine.shards.popularity import Popularity
+from engine.shards.timers import Timers, parsed
+
+_ID, _RECORD = 8, 12
+
+
+class Shard:
+    """A shard in the hands of its owner."""
+
+    def __init__(self, opened: Opened, most_cached: int = 20_000) -> None:
+        self.number = opened.shard
+        self.offset = opened.offset
+        self.record = opened.record
+        self.timers = Timers(opened.timers)
+        self.gone = set(opened.gone)
+        self.popularity = Popularity(opened.popularity)
+        self.inflight: deque[Commit] = deque()
+        self._profiles: OrderedDict[str, Profile] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, int], dict[bytes, bytes]] = OrderedDict()
+        self._most_cached = most_cached
+
+    def missing(self, keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(key for key in keys if key not in self._profiles)
+
+    def missing_seen(self, pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+        return tuple(pair for pair in pairs if pair not in self._seen)
+
+    def take(self, loaded: Loaded, needs: Needs) -> None:
+        """Put what was loaded into the cache; a commit still on its way is newer than what the store answered."""
+        ahead: dict[str, Profile] = {}
+        for commit in self.inflight:
+            ahead.update(commit.profiles)
+        for key in needs.profiles:
+            self._profiles[key] = ahead.get(key) or loaded.profiles.get(key) or Profile(key)
+        for pair in needs.seen:
+            raw = loaded.seen.get(pair, b"") + b"".join(commit.seen.get(pair, b"") for commit in self.inflight)
+            self._seen[pair] = {raw[at : at + _ID]: raw[at + _ID : at + _RECORD] for at in range(0, len(raw), _RECORD)}
+
+    def profile(self, key: str) -> Profile:
+        self._profiles.move_to_end(key)
+        return self._profiles[key]
+
+    def keep(self, profile: Profile) -> None:
+        self._profiles[profile.key] = profile
+
+    def forget(self, key: str) -> None:
+        self._profiles[key] = Profile(key)
+
+    def seen(self, pair: tuple[str, int]) -> dict[bytes, bytes]:
+        return self._seen[pair]
+
+    def trim(self) -> None:
+        """Let go of what was used longest ago; called between batches only."""
+        while len(self._profiles) > self._most_cached:
+            self._profiles.popitem(last=False)
+        while len(self._seen) > 2 * self._most_cached:
+            self._seen.popitem(last=False)
+
+    def acknowledged(self, commit: Commit) -> None:
+        """The store holds this commit now."""
+        self.inflight.remove(commit)
+
+
+class Prepared(msgspec.Struct):
+    """A batch that is decoded, with what it needs."""
+
+    batch: Batch
+    events: list[Event | Rejected | None]
+    needs: Needs
+
+
+class ShardProcessor:
+    """Processes batches; holds rules but no state of its own. `lateness_ms` is how long the watermark waits for stragglers."""
+
+    def __init__(self, labels: Labels, lateness_ms: int) -> None:
+        self._labels = labels
+        self._lateness_ms = lateness_ms
+
+    def prepare(self, shard: Shard, batch: Batch) -> Prepared:
+        """Decode, and name all profiles, duplicate records and waiting readings that may be touched."""
+        events: list[Event | Rejected | None] = []
+        keys: dict[str, None] = {}
+        pairs: dict[tuple[str, int], None] = {}
+        reach = shard.record.watermark
+        for entry in batch.entries:
+            if entry.tick:
+                reach = max(reach, entry.tick - self._lateness_ms)
+                events.append(None)
+                continue
+            event = decode_canonical(entry.event)
+            events.append(event)
+            keys[entry.key] = None
+            week = seen_week(_arrival(event))
+            pairs[entry.key, week] = pairs[entry.key, week - 1] = None
+            if not isinstance(event, Rejected):
+                reach = max(reach, time_of(event) - self._lateness_ms)
+        waiting = []
+        for tag in shard.timers.coming(reach):
+            kind, _, customer = parsed(tag)
+            keys[customer] = None
+            if kind != "b":
+                waiting.append(tag)
+        return Prepared(
+            batch, events, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting))
+        )
+
+    def process(self, shard: Shard, prepared: Prepared, loaded: Loaded) -> Commit:
+        """Fold the batch. The commit holds all that changed; `shard` is ahead of the store until it is acknowledged."""
+        shard.take(loaded, prepared.needs)
+        before = shard.record
+        commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts())
+        run = _Run(self._labels, self._lateness_ms, shard, commit, loaded.waiting)
+        for entry, event in zip(prepared.batch.entries, prepared.events, strict=True):
+            run.entry(entry, event)
+        commit.record = ShardRecord(run.watermark, run.totals())
+        shard.record, shard.offset = commit.record, commit.offset
+        shard.inflight.append(commit)
+        shard.trim()
+        return commit
+
+
+def _arrival(event: Event | Rejected) -> int:
+    if isinstance(event, Rejected) or event.received_at is None:
+        return 0
+    return int(event.received_at.timestamp() * 1000)
+
+
+class _Run:
+    """One batch being folded."""
+
+    def __init__(
+        self, labels: Labels, lateness_ms: int, shard: Shard, commit: Commit, waiting: dict[str, bytes]
+    ) -> None:
+        self._labels = labels
+        self._lateness_ms = lateness_ms
+        self._shard = shard
+        self._commit = commit
+        self._waiting = dict(waiting)
+        for earlier in shard.inflight:
+            self._waiting.update(earlier.waiting)
+        self.watermark = shard.record.watermark
+        self._counts = msgspec.structs.asdict(shard.record.totals)
+        self._counts["spend"] = dict(self._counts["spend"])
+
+    def totals(self) -> Totals:
+        return Totals(**self._counts)
+
+    def entry(self, entry: Entry, event: Event | Rejected | None) -> None:
+        if event is None:
+            self._advance(entry.tick - self._lateness_ms)
+            return
+        reason = event if isinstance(event, Rejected) else self._refusal(entry, event)
+        if reason is not None:
+            self._reject(entry, reason)
+        elif not isinstance(event, Rejected) and self._is_new(entry, event):
+            self._fold(entry, event)
+
+    def _refusal(self, entry: Entry, event: Event) -> Rejected | None:
+        if self._shard.gone and digest_of(entry.key.encode()) in self._shard.gone:
+            return Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id)
+        record = self._record_of(entry, event)
+        if record is not None and record != entry.fingerprint[_ID:]:
+            return Rejected("id.conflict", "an event with this id and another content was accepted before", "id", event.id)
+        return None
+
+    def _record_of(self, entry: Entry, event: Event) -> bytes | None:
+        week, name = seen_week(_arrival(event)), entry.fingerprint[:_ID]
+        current = self._shard.seen((entry.key, week)).get(name)
+        return current if current is not None else self._shard.seen((entry.key, week - 1)).get(name)
+
+    def _reject(self, entry: Entry, reason: Rejected) -> None:
+        raw = b"" if reason.code == "customer.erased" else entry.event
+        self._commit.dead.append(DeadLetter(entry.id, raw, reason, entry.key, entry.fingerprint))
+        self._count("rejected")
+        rejected = self._commit.facts.rejected
+        rejected[reason.code] = rejected.get(reason.code, 0) + 1
+
+    def _is_new(self, entry: Entry, event: Event) -> bool:
+        if event.type in OBEYED_AT_ONCE:
+            self._commit.settled.append(entry.key)
+        if self._record_of(entry, event) is not None:
+            self._count("duplicates")
+            return False
+        pair = (entry.key, seen_week(_arrival(event)))
+        self._shard.seen(pair)[entry.fingerprint[:_ID]] = entry.fingerprint[_ID:]
+        self._commit.seen[pair] = self._commit.seen.get(pair, b"") + entry.fingerprint
+        return True
+
+    def _fold(self, entry: Entry, event: Event) -> None:
+        at = time_of(event)
+        self._count("events")
+        self._commit.facts.arrivals.append(_arrival(event))
+        if isinstance(event, ErasureRequested):
+            self._erase(entry.key)
+        else:
+            before = self._shard.profile(entry.key)
+            before = self._boundaries(before, at)
+            after = before.after(event)
+            after = self._follow(before, after, event, at)
+            self._store(after)
+        if is_from_the_future(event):
+            self._count("from_the_future")
+            return
+        if at < self.watermark:
+            self._count("late")
+        self._advance(at - self._lateness_ms)
+
+    def _follow(self, before: Profile, after: Profile, event: Event, at: int) -> Profile:
+        """What an event sets off beside its fold: exact totals, popularity, the next boundary, offers that wait."""
+        old, new = before.part_of(before.key), after.part_of(after.key)
+        self._count("customers", int(before.events == 0 and has_customer(after.key)))
+        self._count("purchases", new.purchases.count - old.purchases.count)
+        for currency, amount in new.purchases.spend.items():
+            change = amount - old.purchases.spend.get(currency, 0)
+            if change:
+                spend = self._counts["spend"]
+                spend[currency] = spend.get(currency, 0) + change
+        for name in ("decided", "shown", "clicked", "redeemed"):
+            self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
+        if new.purchases.count > old.purchases.count:
+            if isinstance(event, OrderCompleted | PosTransactionCompleted):
+                categories = new.purchases.last[-1].categories if new.purchases.last[-1].at == at else ()
+                self._commit.popularity.update(self._shard.popularity.bought(categories, at))
+            if not after.next_boundary and has_customer(after.key):
+                after = replace(after, next_boundary=self._labels.boundary_after(after.key, at))
+                self._set(*self._labels.boundary_timer(after))
+        if isinstance(event, OfferDecided):
+            self._commit.decisions.append(encode_canonical(event))
+            for tag, due, waiting in self._labels.offers_waiting(after.key, event):
+                self._wait(tag, due, waiting)
+        return after
+
+    def _boundaries(self, profile: Profile, at: int) -> Profile:
+        """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""
+        while profile.next_boundary and profile.next_boundary <= at:
+            boundary = profile.next_boundary
+            tag, due, waiting = self._labels.scored(profile, boundary)
+            self._wait(tag, due, waiting)
+            profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
+            if profile.next_boundary:
+                self._set(*self._labels.boundary_timer(profile))
+            else:
+                self._drop(self._labels.boundary_timer(profile)[0])
+        return profile
+
+    def _advance(self, watermark: int) -> None:
+        if watermark <= self.watermark:
+            return
+        self.watermark = watermark
+        for tag, at in self._shard.timers.due(watermark):
+            self._commit.timers.pop(tag, None)
+            self._commit.timers_done.append(tag)
+            kind, middle, customer = parsed(tag)
+            profile = self._shard.profile(customer)
+            if kind == "b":
+                if profile.next_boundary == at:
+                    self._store(self._boundaries(profile, at))
+                continue
+            waiting = self._waiting.pop(tag, b"")
+            self._commit.waiting.pop(tag, None)
+            self._commit.waiting_done.append(tag)
+            examples, profile = self._labels.closed(kind, middle, profile, at, waiting)
+            self._commit.examples.extend(examples)
+            self._count("labels", len(examples))
+            self._store(profile)
+
+    def _erase(self, key: str) -> None:
+        self._commit.profiles.pop(key, None)
+        self._shard.forget(key)
+        name = digest_of(key.encode())
+        self._shard.gone.add(name)
+        self._commit.erased[key] = name
+        for tag in self._shard.timers.of(key):
+            self._drop(tag)
+            self._waiting.pop(tag, None)
+            self._commit.waiting.pop(tag, None)
+            self._commit.waiting_done.append(tag)
+
+    def _store(self, profile: Profile) -> None:
+        if profile.key in self._commit.erased or not profile.events:
+            return
+        self._shard.keep(profile)
+        self._commit.profiles[profile.key] = profile
+
+    def _wait(self, tag: str, due: int, waiting: bytes) -> None:
+        self._waiting[tag] = waiting
+        self._commit.waiting[tag] = waiting
+        self._set(tag, due)
+
+    def _set(self, tag: str, due: int) -> None:
+        self._shard.timers.set(tag, due)
+        self._commit.timers[tag] = due
+
+    def _drop(self, tag: str) -> None:
+        self._shard.timers.drop(tag)
+        self._commit.timers.pop(tag, None)
+        self._commit.timers_done.append(tag)
+
+    def _count(self, name: str, times: int = 1) -> None:
+        self._counts[name] += times

@@ -1,0 +1,76 @@
+"""Alarms in event time: durable as (tag, due) pairs, ordered here.
+
+A tag says what is due and for whom: `b|customer` scores churn at a boundary, `c|opened|customer` closes a churn label,
+`o|closes|decision|customer` closes the offers of one decision. The customer comes last, since their id may hold anything.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+
+BOUNDARY, CHURN, OFFERS = "b", "c", "o"
+_PARTS = {BOUNDARY: 1, CHURN: 2, OFFERS: 3}
+
+
+def boundary_tag(customer: str) -> str:
+    return f"{BOUNDARY}|{customer}"
+
+
+def churn_tag(opened_at: int, customer: str) -> str:
+    return f"{CHURN}|{opened_at}|{customer}"
+
+
+def offers_tag(closes_at: int, decision_id: str, customer: str) -> str:
+    return f"{OFFERS}|{closes_at}|{decision_id}|{customer}"
+
+
+def parsed(tag: str) -> tuple[str, tuple[str, ...], str]:
+    """(kind, middle parts, customer)."""
+    kind, rest = tag.split("|", 1)
+    *middle, customer = rest.split("|", _PARTS[kind] - 1)
+    return kind, tuple(middle), customer
+
+
+class Timers:
+    """A shard's alarms, soonest first; of two at one instant the lesser tag, so that order never depends on memory."""
+
+    def __init__(self, due: Mapping[str, int]) -> None:
+        self._due = dict(due)
+        self._heap = [(at, tag) for tag, at in self._due.items()]
+        heapq.heapify(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def set(self, tag: str, at: int) -> None:
+        """Set or move an alarm."""
+        self._due[tag] = at
+        heapq.heappush(self._heap, (at, tag))
+
+    def drop(self, tag: str) -> None:
+        """Forget an alarm."""
+        self._due.pop(tag, None)
+
+    def of(self, customer: str) -> list[str]:
+        """All tags of one customer. Reads every alarm: for erasures, which are rare."""
+        return sorted(tag for tag in self._due if parsed(tag)[2] == customer)
+
+    def due(self, until: int) -> Iterator[tuple[str, int]]:
+        """Alarms at or before `until`, in order; each is forgotten as it is given. New ones may be set meanwhile."""
+        while self._heap and self._heap[0][0] <= until:
+            at, tag = heapq.heappop(self._heap)
+            if self._due.get(tag) == at:
+                del self._due[tag]
+                yield tag, at
+
+    def coming(self, until: int) -> list[str]:
+        """Tags that would be due by `until`, left in place."""
+        if not self._heap or self._heap[0][0] > until:
+            return []
+        taken = []
+        while self._heap and self._heap[0][0] <= until:
+            at, tag = heapq.heappop(self._heap)
+            if self._due.get(tag) == at:
+                taken.append((at, tag))
+        for pair in taken:
+            heapq.heappush(self._heap, pair)
+        return [tag for _, tag in taken]

@@ -1,0 +1,54 @@
+"""Bytes of what is stored. Each record begins with its format, so that a later version can tell."""
+
+from struct import Struct as Layout
+
+import msgspec
+
+from engine.errors import StoredFormatError
+from engine.profiles.profile import Profile
+from engine.shards.commit import ShardRecord
+
+PROFILE_FORMAT = b"\x01"
+RECORD_FORMAT = b"\x01"
+_PAIR = Layout("<dq")
+_ENCODER = msgspec.msgpack.Encoder()
+_PROFILE = msgspec.msgpack.Decoder(Profile)
+_RECORD = msgspec.msgpack.Decoder(ShardRecord)
+
+
+def encode_profile(profile: Profile) -> bytes:
+    return PROFILE_FORMAT + _ENCODER.encode(profile)
+
+
+def decode_profile(key: str, raw: bytes) -> Profile:
+    """Raises `StoredFormatError` naming the key for anything this version cannot read."""
+    if raw[:1] != PROFILE_FORMAT:
+        raise StoredFormatError(key, f"profile format {raw[:1]!r} is unknown to this version")
+    try:
+        return _PROFILE.decode(memoryview(raw)[1:])
+    except msgspec.MsgspecError as error:
+        raise StoredFormatError(key, str(error)) from error
+
+
+def encode_record(record: ShardRecord) -> bytes:
+    return RECORD_FORMAT + _ENCODER.encode(record)
+
+
+def decode_record(key: str, raw: bytes) -> ShardRecord:
+    """Raises `StoredFormatError` naming the key."""
+    if raw[:1] != RECORD_FORMAT:
+        raise StoredFormatError(key, f"shard format {raw[:1]!r} is unknown to this version")
+    try:
+        return _RECORD.decode(memoryview(raw)[1:])
+    except msgspec.MsgspecError as error:
+        raise StoredFormatError(key, str(error)) from error
+
+
+def encode_pair(pair: tuple[float, int]) -> bytes:
+    """A fading count and its time, in sixteen bytes."""
+    return _PAIR.pack(*pair)
+
+
+def decode_pair(raw: bytes) -> tuple[float, int]:
+    count, at = _PAIR.unpack(raw)
+    return count, at

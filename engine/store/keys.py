@@ -1,0 +1,100 @@
+"""Every key family: what it holds, who alone writes it, and how long it stays.
+
+| family | holds | writer | stays |
+|---|---|---|---|
+| `ev:{s}` | stream of events | API (append), engine (ticks, relays) | committed entries 30 days |
+| `off:{s}` | id of the last entry folded | shard commit | for ever |
+| `shd:{s}` | watermark and totals | shard commit | for ever |
+| `prof:{s}:customer` | profile | shard commit | until erasure |
+| `pend:{s}:customer` | events to be obeyed before they are folded | API, emptied by the shard commit | until folded |
+| `ids:{s}:week:customer` | fingerprints of events taken | shard commit | 15 days after the last |
+| `tmr:{s}` | alarms, scored by due time | shard commit | until due |
+| `wait:{s}:tag` | readings that wait for a label | shard commit | until closed |
+| `pop:{s}` | what everybody buys | shard commit | for ever |
+| `gone:{s}` | hashes of erased customers | shard commit | for ever |
+| `examples:{s}` | stream of matured labels | shard commit | as long as the journal |
+| `dead:{s}` | stream of dead letters | shard commit, API | 14 days |
+| `outbox:{s}` | stream of events for other shards | shard commit, emptied by the relay | until relayed |
+| `dec:{s}` | stream of decisions and outcomes | shard commit | 90 days |
+| `led:{s}:customer` | contact ledger | decision commit | until its caps forget |
+| `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
+| `stock:offer` | units reserved and taken | stock script | with the offer |
+| `lrn:*`, `snap:model` | checkpoint, offsets, journal; published numbers | model commit | for ever |
+| `meta` | shard count, salt | first start | for ever |
+
+The braces are a hash tag: what must change together lives in one slot.
+"""
+
+META = "meta"
+
+
+def events(shard: int) -> str:
+    return f"ev:{{{shard}}}"
+
+
+def offset(shard: int) -> str:
+    return f"off:{{{shard}}}"
+
+
+def record(shard: int) -> str:
+    return f"shd:{{{shard}}}"
+
+
+def profile(shard: int, customer: str) -> str:
+    return f"prof:{{{shard}}}:{customer}"
+
+
+def pending(shard: int, customer: str) -> str:
+    return f"pend:{{{shard}}}:{customer}"
+
+
+def seen(shard: int, customer: str, week: int) -> str:
+    return f"ids:{{{shard}}}:{week}:{customer}"
+
+
+def timers(shard: int) -> str:
+    return f"tmr:{{{shard}}}"
+
+
+def waiting(shard: int, tag: str) -> str:
+    return f"wait:{{{shard}}}:{tag}"
+
+
+def popularity(shard: int) -> str:
+    return f"pop:{{{shard}}}"
+
+
+def gone(shard: int) -> str:
+    return f"gone:{{{shard}}}"
+
+
+def examples(shard: int) -> str:
+    return f"examples:{{{shard}}}"
+
+
+def dead(shard: int) -> str:
+    return f"dead:{{{shard}}}"
+
+
+def outbox(shard: int) -> str:
+    return f"outbox:{{{shard}}}"
+
+
+def decisions(shard: int) -> str:
+    return f"dec:{{{shard}}}"
+
+
+def ledger(shard: int, customer: str) -> str:
+    return f"led:{{{shard}}}:{customer}"
+
+
+def request(shard: int, customer: str, request_id: str) -> str:
+    return f"req:{{{shard}}}:{customer}:{request_id}"
+
+
+def stock(offer_id: str) -> str:
+    return f"stock:{offer_id}"
+
+
+def snapshot(model: str) -> str:
+    return f"snap:{model}"

@@ -1,0 +1,106 @@
+"""A store in memory: the oracle of the conformance suite, and the runner of evaluations and property tests."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from engine.ids import is_after
+from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
+from engine.store.codec import decode_profile, encode_profile
+
+
+class MemoryStore:
+    """Keeps profiles as bytes, like every other store, so that nothing unstorable goes unnoticed."""
+
+    def __init__(self) -> None:
+        self.log: dict[int, list[Entry]] = defaultdict(list)
+        self.offsets: dict[int, str] = {}
+        self.records: dict[int, ShardRecord] = {}
+        self.profiles: dict[tuple[int, str], bytes] = {}
+        self.seen: dict[tuple[int, str, int], bytes] = {}
+        self.waiting: dict[tuple[int, str], bytes] = {}
+        self.timers: dict[int, dict[str, int]] = defaultdict(dict)
+        self.gone: dict[int, set[bytes]] = defaultdict(set)
+        self.popularity: dict[int, dict[str, tuple[float, int]]] = defaultdict(dict)
+        self.examples: dict[int, list[bytes]] = defaultdict(list)
+        self.dead: dict[int, list[DeadLetter]] = defaultdict(list)
+        self.outbox: dict[int, list[Outgoing]] = defaultdict(list)
+        self.decisions: dict[int, list[bytes]] = defaultdict(list)
+
+    def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
+        ids = []
+        for shard, entry in entries:
+            log = self.log[shard]
+            stamped = Entry(f"1-{len(log) + 1}", entry.event, entry.fingerprint, entry.key, entry.tick)
+            log.append(stamped)
+            ids.append(stamped.id)
+        return ids
+
+    def read(self, after: Mapping[int, str], most: int, block_ms: int) -> list[Batch]:
+        batches = []
+        for shard, last in after.items():
+            start = int(last.partition("-")[2] or 0)
+            taken = tuple(self.log[shard][start : start + most])
+            if taken:
+                batches.append(Batch(shard, taken))
+        return batches
+
+    def open(self, shard: int) -> Opened:
+        return Opened(
+            shard,
+            self.offsets.get(shard, "0-0"),
+            self.records.get(shard, ShardRecord()),
+            dict(self.timers[shard]),
+            frozenset(self.gone[shard]),
+            dict(self.popularity[shard]),
+        )
+
+    def load(self, needs: Sequence[Needs]) -> list[Loaded]:
+        return [
+            Loaded(
+                {
+                    key: decode_profile(key, self.profiles[need.shard, key])
+                    for key in need.profiles
+                    if (need.shard, key) in self.profiles
+                },
+                {pair: self.seen[need.shard, *pair] for pair in need.seen if (need.shard, *pair) in self.seen},
+                {tag: self.waiting[need.shard, tag] for tag in need.waiting if (need.shard, tag) in self.waiting},
+            )
+            for need in needs
+        ]
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
+        return [self._commit(commit) for commit in commits]
+
+    def _commit(self, commit: Commit) -> Outcome:
+        shard = commit.shard
+        held = self.offsets.get(shard, "0-0")
+        if held != commit.expected:
+            return "already" if held == commit.offset else "fenced"
+        if not is_after(commit.offset, held):
+            return "fenced"
+        self.offsets[shard] = commit.offset
+        self.records[shard] = commit.record
+        for key, profile in commit.profiles.items():
+            self.profiles[shard, key] = encode_profile(profile)
+        for (key, week), raw in commit.seen.items():
+            self.seen[shard, key, week] = self.seen.get((shard, key, week), b"") + raw
+        for key, name in commit.erased.items():
+            self.profiles.pop((shard, key), None)
+            self.gone[shard].add(name)
+        for tag, raw in commit.waiting.items():
+            self.waiting[shard, tag] = raw
+        for tag in commit.waiting_done:
+            self.waiting.pop((shard, tag), None)
+        for tag in commit.timers_done:
+            self.timers[shard].pop(tag, None)
+        self.timers[shard].update(commit.timers)
+        self.popularity[shard].update(commit.popularity)
+        self.examples[shard].extend(commit.examples)
+        self.dead[shard].extend(commit.dead)
+        self.outbox[shard].extend(commit.outbox)
+        self.decisions[shard].extend(commit.decisions)
+        return "written"
+
+    def profile(self, shard: int, key: str) -> bytes | None:
+        """The stored bytes of one profile."""
+        return self.profiles.get((shard, key))

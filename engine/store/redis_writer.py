@@ -1,0 +1,170 @@
+"""The event log and the shard store on Redis, for the flow: blocking calls, few commands, one script a commit."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from engine.errors import StoreUnavailable
+from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
+from engine.store import keys
+from engine.store.codec import decode_pair, decode_profile, decode_record, encode_pair, encode_profile, encode_record
+
+SEEN_SECONDS = 15 * 86_400
+_COMMIT = files("engine.store").joinpath("lua/shard_commit.lua").read_text()
+
+
+class RedisStore:
+    """One connection of the flow. Every failure to reach Redis is a `StoreUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        self.client: redis.Redis = redis.Redis.from_url(url, protocol=2, socket_timeout=30.0)
+        self._commit_sha = ""
+
+    def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
+        with _Reaching():
+            pipe = self.client.pipeline(transaction=False)
+            for shard, entry in entries:
+                pipe.xadd(keys.events(shard), _fields(entry))  # type: ignore[arg-type]
+            return [name.decode() for name in pipe.execute()]
+
+    def read(self, after: Mapping[int, str], most: int, block_ms: int) -> list[Batch]:
+        names = {keys.events(shard).encode(): shard for shard in after}
+        streams = {keys.events(shard): last for shard, last in after.items()}
+        with _Reaching():
+            answer = self.client.xread(streams, count=most, block=block_ms or None)  # type: ignore[arg-type]
+        found = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
+        return [Batch(names[name], tuple(_entry(*one) for one in entries)) for name, entries in found]
+
+    def open(self, shard: int) -> Opened:
+        with _Reaching():
+            pipe = self.client.pipeline(transaction=True)
+            pipe.get(keys.offset(shard))
+            pipe.get(keys.record(shard))
+            pipe.zrange(keys.timers(shard), 0, -1, withscores=True)
+            pipe.smembers(keys.gone(shard))
+            pipe.hgetall(keys.popularity(shard))
+            offset, record, timers, gone, popularity = pipe.execute()
+        return Opened(
+            shard,
+            offset.decode() if offset else "0-0",
+            decode_record(keys.record(shard), record) if record else ShardRecord(),
+            {tag.decode(): int(due) for tag, due in timers},
+            frozenset(gone),
+            {name.decode(): decode_pair(raw) for name, raw in popularity.items()},
+        )
+
+    def load(self, needs: Sequence[Needs]) -> list[Loaded]:
+        wanted: list[str] = []
+        for need in needs:
+            wanted.extend(keys.profile(need.shard, key) for key in need.profiles)
+            wanted.extend(keys.seen(need.shard, *pair) for pair in need.seen)
+            wanted.extend(keys.waiting(need.shard, tag) for tag in need.waiting)
+        if not wanted:
+            return [Loaded() for _ in needs]
+        with _Reaching():
+            answers = iter(cast("list[bytes | None]", self.client.mget(wanted)))
+        return [_loaded(need, answers) for need in needs]
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
+        with _Reaching():
+            if not self._commit_sha:
+                self._commit_sha = cast("str", self.client.script_load(_COMMIT))
+            try:
+                return self._evaluate(commits)
+            except ResponseError as error:
+                if "NOSCRIPT" not in str(error):
+                    raise
+                self._commit_sha = cast("str", self.client.script_load(_COMMIT))
+                return self._evaluate(commits)
+
+    def _evaluate(self, commits: Sequence[Commit]) -> list[Outcome]:
+        pipe = self.client.pipeline(transaction=False)
+        for commit in commits:
+            names, values = _arguments(commit)
+            pipe.execute_command("EVALSHA", self._commit_sha, len(names), *names, *values)
+        return [cast("Outcome", answer.decode()) for answer in pipe.execute()]
+
+
+class _Reaching:
+    """Turns what the client library raises into our own error, keeping scripts' own answers."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ResponseError) and "NOSCRIPT" in str(error):
+            return
+        if isinstance(error, RedisError | OSError):
+            raise StoreUnavailable(str(error)) from error
+
+
+def _fields(entry: Entry) -> dict[str, bytes | str | int]:
+    if entry.tick:
+        return {"t": entry.tick}
+    return {"e": entry.event, "h": entry.fingerprint, "k": entry.key}
+
+
+def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
+    tick = fields.get(b"t")
+    if tick is not None:
+        return Entry(name.decode(), tick=int(tick))
+    return Entry(name.decode(), fields.get(b"e", b""), fields.get(b"h", b""), fields.get(b"k", b"").decode())
+
+
+def _loaded(need: Needs, answers: Any) -> Loaded:
+    profiles = {
+        key: decode_profile(keys.profile(need.shard, key), raw)
+        for key, raw in [(key, next(answers)) for key in need.profiles]
+        if raw is not None
+    }
+    seen = {pair: raw for pair, raw in [(pair, next(answers)) for pair in need.seen] if raw is not None}
+    waiting = {tag: raw for tag, raw in [(tag, next(answers)) for tag in need.waiting] if raw is not None}
+    return Loaded(profiles, seen, waiting)
+
+
+def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
+    shard = commit.shard
+    sets = {keys.record(shard): encode_record(commit.record)}
+    sets.update((keys.profile(shard, key), encode_profile(profile)) for key, profile in commit.profiles.items())
+    sets.update((keys.waiting(shard, tag), raw) for tag, raw in commit.waiting.items())
+    appended = {keys.seen(shard, *pair): raw for pair, raw in commit.seen.items()}
+    deleted = [keys.waiting(shard, tag) for tag in commit.waiting_done]
+    for key in commit.erased:
+        deleted += [keys.profile(shard, key), keys.ledger(shard, key)]
+    settled = [keys.pending(shard, key) for key in dict.fromkeys(commit.settled)]
+    names = [
+        keys.offset(shard),
+        keys.timers(shard),
+        keys.examples(shard),
+        keys.dead(shard),
+        keys.outbox(shard),
+        keys.decisions(shard),
+        keys.popularity(shard),
+        keys.gone(shard),
+        *sets,
+        *appended,
+        *deleted,
+        *settled,
+    ]
+    values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS]
+    values += [len(sets), *sets.values(), len(appended), *appended.values(), len(deleted)]
+    values += [len(commit.timers_done), *commit.timers_done]
+    values.append(len(commit.timers))
+    for tag, due in commit.timers.items():
+        values += [due, tag]
+    values.append(len(commit.popularity))
+    for name, pair in commit.popularity.items():
+        values += [name, encode_pair(pair)]
+    values += [len(commit.erased), *commit.erased.values()]
+    values += [len(commit.examples), *commit.examples, len(commit.dead)]
+    for letter in commit.dead:
+        reason = f"{letter.reason.code}\x1f{letter.reason.field}\x1f{letter.reason.detail}\x1f{letter.reason.id}"
+        values += [letter.raw, reason, letter.key, letter.fingerprint, letter.entry_id]
+    values.append(len(commit.outbox))
+    for going in commit.outbox:
+        values += [going.shard, going.key, going.event, going.fingerprint]
+    values += [len(commit.decisions), *commit.decisions, len(settled)]
+    return names, values
