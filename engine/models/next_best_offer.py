@@ -1,0 +1,184 @@
+"""Next best offer: the probability that this customer takes this offer if it is shown now.
+
+One model is shared by all offers; it reads the customer, the offer, and both together, so an offer that nobody has
+seen yet scores from its first moment. It starts *at* the personal-frequency rule (prior weight 1 on
+`affinity.rule_logit`, 0 on everything else) and has nothing to unlearn before it is useful. What is left to an offer
+alone is an intercept of its own, shrunk to 0 by a prior variance and updated in the same step; its covariance with the
+shared weights is left out, which keeps an update independent of the number of offers.
+
+Only examples with a recorded propensity are learned: they were drawn. The number of offers is bounded; the one that
+was learned longest ago makes room.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from engine.models.base import Example, Report, numbers_of
+from engine.models.logit import BayesianLogit
+from engine.models.progress import Progress
+from engine.models.scoring import NEXT_BEST_OFFER, shape_facts
+from engine.models.snapshot import Fact, Snapshot, SnapshotMismatch, State
+
+RULE = "affinity.rule_logit"
+OFFER_VARIANCE = 0.25
+"""Prior variance of an offer's own intercept: a new offer may be half a logit better or worse than it looks."""
+
+MAX_OFFERS = 4096
+MAX_CATEGORIES = 4096
+
+
+class _Own(msgspec.Struct):
+    """An offer's own intercept: posterior mean and variance, and the version at which it last learned."""
+
+    mean: float = 0.0
+    variance: float = OFFER_VARIANCE
+    last: int = 0
+
+
+class NextBestOfferLearner:
+    """The shared offer model, the offers' own intercepts, and how well it did so far."""
+
+    def __init__(
+        self,
+        customer_names: Sequence[str],
+        offer_names: Sequence[str],
+        cross_names: Sequence[str],
+        fingerprint: str,
+        prior_precision: float = 30.0,
+        max_offers: int = MAX_OFFERS,
+    ) -> None:
+        self.customer_names, self.offer_names = tuple(customer_names), tuple(offer_names)
+        self.cross_names = tuple(cross_names)
+        self.fingerprint = fingerprint
+        self.max_offers = max_offers
+        self._size = len(customer_names) + len(offer_names) + len(cross_names)
+        self.logit = BayesianLogit(
+            prior_precision=prior_precision,
+            intercept_precision=1.0,
+            plain=(RULE,),
+            straight=(*self.customer_names, *self.offer_names),
+            prior_means=((RULE, 1.0),),
+            names=(*self.customer_names, *self.offer_names, *self.cross_names),
+        )
+        self._own: dict[str, _Own] = {}
+        self._progress = Progress()
+
+    @property
+    def name(self) -> str:
+        """`next_best_offer`."""
+        return NEXT_BEST_OFFER
+
+    @property
+    def version(self) -> int:
+        """How many examples it has learned."""
+        return self.logit.learned
+
+    def learn(self, examples: Sequence[Example]) -> None:
+        """Learn matured examples in this order; undrawn ones are ignored, those of other features left."""
+        for example in examples:
+            vector = numbers_of(example)
+            if example.fingerprint != self.fingerprint or len(vector) != self._size:
+                self._progress.foreign += 1
+            elif not 0.0 < example.propensity <= 1.0:
+                self._progress.ignored += 1
+            else:
+                self._learn(example, vector)
+
+    def _learn(self, example: Example, vector: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+        own = self._own.get(example.offer_id) or _Own()
+        step = self.logit.learn(vector, example.label, own.mean, own.variance)
+        if step is None:
+            return
+        own.mean += own.variance * step.pull
+        own.variance -= own.variance * own.variance * step.curvature
+        own.last = self.version
+        self._own[example.offer_id] = own
+        self._progress.learned(step.probability, example.label)
+        if len(self._own) > self.max_offers:
+            del self._own[min(self._own, key=lambda offer_id: self._own[offer_id].last)]
+
+    def report(self) -> Report:
+        """The figures of this moment."""
+        return self._progress.report(NEXT_BEST_OFFER, self.version, self.logit.unlearnable)
+
+    def state(self) -> State:
+        """Everything that influences what comes next."""
+        inner = self.logit.state()
+        owns = list(self._own.values())
+        return State(
+            arrays={
+                **inner.arrays,
+                **self._progress.arrays(),
+                "offer_means": np.array([own.mean for own in owns]),
+                "offer_variances": np.array([own.variance for own in owns]),
+                "offer_last": np.array([own.last for own in owns], dtype=np.float64),
+            },
+            facts={
+                **inner.facts,
+                **self._progress.facts(),
+                "fingerprint": self.fingerprint,
+                "offers": list(self._own),
+                "max_offers": self.max_offers,
+            },
+        )
+
+    def from_state(self, state: State) -> Self:
+        """A learner of the same make that continues from a state."""
+        offers = state.facts.get("offers")
+        if state.facts.get("fingerprint") != self.fingerprint or not isinstance(offers, list):
+            raise SnapshotMismatch("this next_best_offer state is of other features")
+        if state.facts.get("max_offers") != self.max_offers:
+            raise SnapshotMismatch("this next_best_offer state was bounded differently")
+        fresh = type(self)(
+            self.customer_names,
+            self.offer_names,
+            self.cross_names,
+            self.fingerprint,
+            self.logit.prior_precision,
+            self.max_offers,
+        )
+        fresh.logit = self.logit.from_state(state)
+        fresh._progress = Progress.from_state(state)
+        rows = (state.arrays[name].tolist() for name in ("offer_means", "offer_variances", "offer_last"))
+        for offer_id, mean, variance, last in zip(offers, *rows, strict=True):
+            fresh._own[offer_id] = _Own(mean, variance, int(last))
+        return fresh
+
+    def publish(self) -> Snapshot:
+        """Weights, standardisation and the offers' own intercepts; the report rides along."""
+        logit = self.logit
+        ids = sorted(self._own)
+        facts: dict[str, Fact] = {
+            **shape_facts(logit.layout),
+            "group_sizes": [len(self.customer_names), len(self.offer_names), len(self.cross_names)],
+            "offers": list(ids),
+            "positives": self._progress.positives,
+        }
+        return Snapshot(
+            name=NEXT_BEST_OFFER,
+            version=self.version,
+            fingerprint=self.fingerprint,
+            arrays={
+                "weights": logit.weights,
+                "mean": logit.mean,
+                "deviation": logit.deviation,
+                "variances": logit.variances,
+                "offer_intercepts": np.array([self._own[offer_id].mean for offer_id in ids]),
+                "offer_variances": np.array([self._own[offer_id].variance for offer_id in ids]),
+            },
+            facts=facts,
+            carried={"report": msgspec.to_builtins(self.report())},
+        )
+
+
+def with_popularity(snapshot: Snapshot, shares: Mapping[str, float]) -> Snapshot:
+    """The snapshot carrying everybody's habit: of each category the share of all purchases that hold it.
+
+    Carried, not learned: relearning a journal does not reproduce it. Only the most bought categories travel.
+    """
+    most = sorted(shares, key=lambda name: (-shares[name], name))[:MAX_CATEGORIES]
+    carried = {**snapshot.carried, "popularity": {name: float(shares[name]) for name in sorted(most)}}
+    return msgspec.structs.replace(snapshot, carried=carried)

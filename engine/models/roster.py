@@ -1,0 +1,47 @@
+"""Every model that learns, one line each. A new model is its learner and its line here."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from engine.models.base import Learner
+from engine.models.churn import ChurnLearner
+from engine.models.next_best_offer import NextBestOfferLearner
+from engine.models.scoring import CHURN, NEXT_BEST_OFFER, arm_fingerprint
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """What the examples hold: names of readings in their order, with the fingerprint of the customer's."""
+
+    customer_names: tuple[str, ...]
+    customer_fingerprint: str
+    offer_names: tuple[str, ...] = ()
+    cross_names: tuple[str, ...] = ("affinity.rule_logit",)
+    churn_horizon_days: float = 28.0
+    churn_activity_days: float = 28.0
+
+    @property
+    def arm_fingerprint(self) -> str:
+        """The fingerprint of an arm's vector."""
+        return arm_fingerprint(self.customer_fingerprint, self.offer_names, self.cross_names)
+
+
+def _churn(inputs: Inputs) -> Learner:
+    return ChurnLearner(
+        inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days, inputs.churn_activity_days
+    )
+
+
+def _next_best_offer(inputs: Inputs) -> Learner:
+    return NextBestOfferLearner(inputs.customer_names, inputs.offer_names, inputs.cross_names, inputs.arm_fingerprint)
+
+
+ROSTER: Mapping[str, Callable[[Inputs], Learner]] = {
+    CHURN: _churn,
+    NEXT_BEST_OFFER: _next_best_offer,
+}
+
+
+def learners(inputs: Inputs) -> dict[str, Learner]:
+    """A fresh learner of every model, by name, in the order of the roster."""
+    return {name: make(inputs) for name, make in ROSTER.items()}
