@@ -9,9 +9,9 @@ A new kind is a struct, its table and a line in `KINDS`, all in this file: the r
 and the explanation follow from the struct.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, Protocol, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -37,6 +37,10 @@ class Feature(Struct, frozen=True, kw_only=True):
     at_least: float | None = None
     at_most: float | None = None
     between: tuple[float, float] | None = None
+
+    def bounds(self) -> tuple[str, ...]:
+        """Names of the bounds that are set."""
+        return tuple(name for name in self.__struct_fields__[1:] if getattr(self, name) is not None)
 
     def words(self) -> str:
         bounds = [
@@ -115,9 +119,7 @@ class Bought(Struct, frozen=True, kw_only=True):
 class AnyOf(Struct, frozen=True, kw_only=True):
     """At least one of these holds."""
 
-    any_of: Annotated[
-        "tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})
-    ] = field(name="any")
+    any_of: Annotated["tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})] = field(name="any")
 
     def words(self) -> str:
         return " or ".join(part.words() for part in self.any_of)
@@ -126,9 +128,7 @@ class AnyOf(Struct, frozen=True, kw_only=True):
 class AllOf(Struct, frozen=True, kw_only=True):
     """Each of these holds."""
 
-    all_of: Annotated[
-        "tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})
-    ] = field(name="all")
+    all_of: Annotated["tuple[Condition, ...]", Meta(min_length=1, extra={"written": "conditions"})] = field(name="all")
 
     def words(self) -> str:
         return " and ".join(part.words() for part in self.all_of)
@@ -235,7 +235,7 @@ class BoughtTable:
         )
 
     def holds(self, situation: Situation) -> BoolArray:
-        purchases = situation.profile.purchases.last if situation.profile is not None else ()
+        purchases = situation.part.purchases.last if situation.part is not None else ()
         return np.array(
             [
                 any(
@@ -249,7 +249,7 @@ class BoughtTable:
         )
 
 
-KINDS = {
+KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table]]] = {
     "feature": (Feature, FeatureTable),
     "channel": (Channel, ChannelTable),
     "weekday": (OnWeekday, WeekdayTable),
@@ -258,6 +258,8 @@ KINDS = {
     "bought": (Bought, BoughtTable),
 }
 """Every kind by the key that a marketer writes, with its table."""
+ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought)
+"""Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
 MOST_CLAUSES = 256
 """More than this for one offer is a mistake in how it is written."""

@@ -24,5 +24,5 @@ def variation_of(unit: str, policy: Policy) -> tuple[str, Ranker]:
     for name, variation in variations.items():
         reached += variation.share
         if point < reached:
-            break
+            return name, variation.ranker
     return name, variation.ranker

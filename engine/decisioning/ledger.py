@@ -83,7 +83,7 @@ class CapClaim(Struct, frozen=True, array_like=True):
 class Claim(Struct, frozen=True, array_like=True):
     """One chosen offer on its way into the ledger.
 
-    `joins` says that the decision was made in the belief that a live reservation exists, so no stock was reserved for it.
+    `joins` says that the decision saw a live reservation, so that no stock was reserved for this claim.
     """
 
     entry: Entry = Entry()
@@ -92,7 +92,7 @@ class Claim(Struct, frozen=True, array_like=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Which choice could not be admitted, and the stage that says so: `cap`, or `stock` for a reservation gone meanwhile."""
+    """A choice that could not be admitted, and the stage that says so: `cap`; `stock` for a reservation gone since."""
 
     offer_id: str
     placement: str
@@ -125,9 +125,7 @@ def live(ledger: Ledger, now: int) -> tuple[Entry, ...]:
 
 def count(ledger: Ledger, scope: str, window_ms: int, now: int) -> int:
     """Views and live reservations under a scope in the last `window_ms`."""
-    return sum(
-        1 for entry in ledger.entries if scope in entry.scopes and entry.at > now - window_ms and counts(entry, now)
-    )
+    return sum(1 for entry in ledger.entries if scope in entry.scopes and entry.at > now - window_ms and counts(entry, now))
 
 
 def commit(ledger: Ledger, claims: tuple[Claim, ...], sticky: tuple[Sticky, ...], now: int, keep_ms: int) -> Ledger | Refusal:
@@ -152,9 +150,7 @@ def commit(ledger: Ledger, claims: tuple[Claim, ...], sticky: tuple[Sticky, ...]
 def pruned(entries: tuple[Entry, ...], now: int, keep_ms: int) -> tuple[Entry, ...]:
     """Without what no cap looks back to any more, and without reservations whose view can no longer come."""
     return tuple(
-        entry
-        for entry in entries
-        if entry.at > now - keep_ms and (entry.state != RESERVED or entry.expires > now - LATE_VIEW)
+        entry for entry in entries if entry.at > now - keep_ms and (entry.state != RESERVED or entry.expires > now - LATE_VIEW)
     )
 
 

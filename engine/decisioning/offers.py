@@ -15,7 +15,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PRECEDENCE: tuple[Kind, ...] = ("mandatory", "transactional", "service", "thank_you", "sell", "fallback")
 """Who is placed first: duties, then help, then thanks; only `sell` is drawn, a fallback fills what stays empty."""
 ASKS_CONSENT: frozenset[Kind] = frozenset({"sell", "thank_you"})
-"""Kinds that need a granted purpose, and that a holdout and an open complaint stop. The others have a basis of their own."""
+"""Kinds that need a granted purpose and stop at holdout and complaint. The others have a basis of their own."""
 SERVICE_RECOVERY = "service_recovery"
 """The tag of an offer that may be made while a complaint is open."""
 
@@ -156,5 +156,3 @@ def locale_chain(locale: str) -> tuple[str, ...]:
     tag = locale.replace("_", "-")
     language = tag.split("-", 1)[0]
     return tuple(dict.fromkeys(name for name in (tag, language, "default") if name))
-
-

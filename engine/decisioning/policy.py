@@ -4,7 +4,7 @@ from hashlib import blake2b
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from engine.decisioning.conditions import Span
 from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
@@ -53,7 +53,7 @@ class Experiment(Struct, frozen=True, kw_only=True):
     """Variations of the ranking, on customers assigned by salted hash."""
 
     salt: Annotated[str, Meta(min_length=1)] = "experiment"
-    variations: dict[str, Variation] = {"treatment": Variation(share=1.0, ranker="learned")}
+    variations: dict[str, Variation] = field(default_factory=lambda: {"treatment": Variation(share=1.0, ranker="learned")})
 
 
 class Churn(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.decisioning.ledger import Ledger
 from engine.moments import Millis
-from engine.profiles.profile import Profile
+from engine.profiles.profile import Part
 
 Vector = NDArray[np.float64]
 
@@ -34,10 +34,11 @@ class Situation(Struct, frozen=True, kw_only=True):
     """Everything that `decide` may know. Equal situations give equal decisions.
 
     `unit` is what experiments hash: the profile's first identity, or the key that was asked for when nothing is known.
-    `profile`, `vector` and `ledger` are None where the store did not answer; consent then counts as unknown. An unknown
-    customer is no failure: an empty profile, its vector and an empty ledger. `stock_left` may name only some pools: the
-    reservation tells the truth for the others. `refused` names offers that a reservation refused in an earlier attempt,
-    each with the stage (`cap` or `stock`). `late` means that the deadline passed before anything could be scored.
+    `part` is all that is held of the customer as one (`Profile.whole`). It, `vector` and `ledger` are None where the
+    store did not answer; consent then counts as unknown. An unknown customer is no failure: an empty part, its vector
+    and an empty ledger. `stock_left` may name only some pools: the reservation tells the truth for the others.
+    `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
+    `late` means that the deadline passed before anything could be scored.
     """
 
     decision_id: str
@@ -45,7 +46,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     unit: str
     placements: tuple[PlacementRequest, ...]
     attempt: int = 0
-    profile: Profile | None = None
+    part: Part | None = None
     vector: Vector | None = None
     ledger: Ledger | None = None
     stock_left: Mapping[str, int] = {}

@@ -1,0 +1,142 @@
+"""A loaded catalogue: offers as columns, so that a rule answers for all of them at once.
+
+Everything here depends on nothing but the files and is computed when they are loaded (`compiling`): masks, values,
+readings of the offers, clauses of the conditions, caps with their scopes, pools of stock. What a request costs is then
+a few numpy calls, however the catalogue is written.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from engine.decisioning.conditions import BoolArray, Table
+from engine.decisioning.ledger import CapClaim
+from engine.decisioning.offers import Campaign, Offer, Redemption, Store
+from engine.decisioning.situation import Situation
+from engine.features.affinity import Promotions
+
+FloatArray = NDArray[np.float64]
+FOR_EVER: Final = 2**63 - 1
+
+
+class Arms(Struct, frozen=True, eq=False):
+    """The offers of a placement that are drawn, the live `sell` ones: only these are read against a customer."""
+
+    rows: NDArray[np.intp]
+    place: NDArray[np.intp]
+    """Row of the catalogue → place among the arms."""
+    promotions: Promotions
+    features: FloatArray
+
+
+class Conditions(Struct, frozen=True, eq=False):
+    """All `eligible_when` and targets, compiled: distinct uses by kind, literals, clauses and rows as flat arrays."""
+
+    tables: tuple[Table, ...]
+    literal: NDArray[np.intp]
+    negated: BoolArray
+    clause_start: NDArray[np.intp]
+    row_start: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    reads_profile: BoolArray
+    """Rows whose conditions need readings of the customer: without any they cannot be met."""
+    words: tuple[tuple[str, ...], ...]
+    """For each row in `rows`, its clauses in words."""
+
+
+class Columns(Struct, frozen=True, eq=False):
+    """Properties of all offers, row by row in the order of `ids`."""
+
+    ids: tuple[str, ...]
+    named: NDArray[np.object_]
+    """The ids once more, to be picked by a mask."""
+    row: Mapping[str, int]
+    precedence: NDArray[np.int8]
+    """Index into `PRECEDENCE`."""
+    sell: BoolArray
+    personal: BoolArray
+    """Needs consent; stopped by holdout and complaint."""
+    fallback: BoolArray
+    duty: BoolArray
+    """Placed before anything is drawn: mandatory, transactional, service, thank-you."""
+    recovery: BoolArray
+    """May be made while a complaint is open."""
+    value: FloatArray
+    """Margin × boost, minor units."""
+    cost: FloatArray
+    live: BoolArray
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    purposes: tuple[str, ...]
+    purpose_mask: tuple[BoolArray, ...]
+    """For each purpose the offers that need it."""
+    placement: Mapping[str, BoolArray]
+    channel: Mapping[str, BoolArray]
+    """Offers that may be made on a channel; one that names no channel may on all."""
+    any_channel: BoolArray
+    promoted_categories: tuple[tuple[str, ...], ...]
+    promoted_products: tuple[tuple[str, ...], ...]
+    arms: Mapping[str, Arms]
+    bought_products: Mapping[str, tuple[tuple[int, int], ...]]
+    """Product → rows that a purchase of it silences, each with for how long (ms)."""
+    bought_categories: Mapping[str, tuple[tuple[int, int], ...]]
+    silence_ms: int
+    """The longest of those spans."""
+    bound_to: Mapping[str, BoolArray]
+    """Locale → offers that name it; `unbound` are those that name none."""
+    unbound: BoolArray
+    content_in: Mapping[str, BoolArray]
+    """Locale, or `default` → offers with content for it."""
+    conditions: Conditions | None
+    caps: tuple[tuple[CapClaim, ...], ...]
+    """What a new contact of each offer must respect."""
+    reasons: tuple[tuple[str, ...], ...]
+    """Conditions that a chosen offer met, as words for programs."""
+    scopes: tuple[tuple[str, ...], ...]
+    """Under what a contact of each offer counts."""
+    capped: Mapping[str, tuple[tuple[CapClaim, BoolArray], ...]]
+    """Scope → its distinct caps with the offers that they stop."""
+    shared_caps: BoolArray
+    """Offers with a cap that they share with others, so that a slate may use it up by itself."""
+    pools: tuple[tuple[tuple[str, int], ...], ...]
+    """Stock that each offer takes a unit of: pool name and capacity."""
+    pool_rows: Mapping[str, BoolArray]
+    stocked: BoolArray
+    everything: BoolArray
+    nothing: BoolArray
+
+
+class Catalogue(Struct, frozen=True, eq=False):
+    """Offers ready to be decided on, under the policy they were compiled for."""
+
+    version: str
+    """`c-` and eight hex digits of the content."""
+    policy_version: str
+    offers: tuple[Offer, ...]
+    campaigns: Mapping[str, Campaign]
+    stores: Mapping[str, Store]
+    columns: Columns
+    rules: tuple["Rule", ...]
+    """The eligibility rules that could drop any of the offers."""
+    redemptions: tuple[Redemption, ...]
+    currency: str
+    longest_window_ms: int
+
+
+class Rule(Protocol):
+    """One reason why an offer may not be made."""
+
+    def concerns(self, columns: Columns) -> bool:
+        """Whether any offer could ever be dropped by it."""
+        ...
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        """True for each offer that it lets pass. `situation.channel` is the channel of the contact."""
+        ...
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        """Why it drops the offer in this row; asked only where it does."""
+        ...

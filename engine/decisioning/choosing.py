@@ -1,0 +1,118 @@
+"""One chosen offer: its figures and words, what it wants of ledger and stock, and how it comes back on a reload."""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from engine.decisioning.catalogue import Catalogue, Columns
+from engine.decisioning.decision import Chosen, Take
+from engine.decisioning.ledger import RESERVED, VIEWED, Claim, Entry, StickyOffer
+from engine.decisioning.offers import localised_content
+from engine.decisioning.policy import Placement, Policy
+from engine.decisioning.scoring import Scored, recorded
+from engine.decisioning.situation import Situation
+from engine.moments import DAY, SECOND, Millis
+
+NEVER_BOUGHT, OFTEN_SHARE = 5, 0.25
+"""Column of `affinity.never_bought`, and the share of purchases from which a habit is worth telling."""
+SHARE_OF_PURCHASES = 3
+"""Column of `affinity.share_56d`."""
+
+
+def placed(
+    row: int, name: str, position: int, placement: Placement, situation: Situation, catalogue: Catalogue, policy: Policy
+) -> Chosen:
+    """An offer in its place, before any figure of a draw."""
+    offer, columns = catalogue.offers[row], catalogue.columns
+    span = int(offer.attribution_window_days * DAY)
+    if placement.shown_when == "viewed":
+        span = policy.reservation_seconds * SECOND
+    return Chosen(
+        row=row,
+        offer_id=offer.id,
+        kind=offer.kind,
+        placement=name,
+        position=position,
+        campaign_id=offer.campaign or "",
+        value_minor=float(columns.value[row]),
+        cost_minor=float(columns.cost[row]),
+        currency=catalogue.currency,
+        reasons=(offer.kind,),
+        content=localised_content(offer.content, situation.locale),
+        expires_at=Millis(min(int(columns.ends[row]), situation.now + span)),
+    )
+
+
+def drawn(offer: Chosen, scored: Scored, arm: int, propensity: float, situation: Situation, catalogue: Catalogue) -> Chosen:
+    """With the figures of the draw and the readings it was made from."""
+    vector = recorded(scored, arm, situation.vector)
+    return replace(
+        offer,
+        propensity=propensity,
+        probability=float(scored.probability[arm]),
+        score=float(scored.value[arm]),
+        reasons=tuple(_reasons(catalogue, scored, arm)),
+        learn=bool(vector),
+        vector=vector,
+    )
+
+
+def again(offer: Chosen, earlier: StickyOffer, decision_id: str) -> Chosen:
+    """With the figures of the earlier decision; nothing is drawn, so nothing is learned a second time."""
+    return replace(
+        offer,
+        propensity=earlier.propensity,
+        probability=earlier.probability,
+        score=earlier.score,
+        reasons=(*offer.reasons, "shown_before"),
+        repeats=decision_id,
+    )
+
+
+def _reasons(catalogue: Catalogue, scored: Scored, arm: int) -> Iterator[str]:
+    """Words that a till or a page may act on: why this one, why this customer."""
+    yield "best_value" if arm == int(scored.value.argmax()) else "exploration"
+    if scored.cross is not None:
+        readings = scored.cross[scored.places[arm]]
+        if catalogue.columns.promoted_categories[scored.rows[arm]]:
+            if readings[NEVER_BOUGHT]:
+                yield "new_to_customer"
+            elif readings[SHARE_OF_PURCHASES] >= OFTEN_SHARE:
+                yield "buys_often"
+    yield from catalogue.columns.reasons[scored.rows[arm]]
+
+
+def counted(columns: Columns, row: int) -> bool:
+    """Whether a contact of this offer is kept in the ledger: sales are, others where a cap or a stock asks for it."""
+    return bool(columns.sell[row] or columns.caps[row] or columns.pools[row])
+
+
+def claim(
+    offer: Chosen,
+    decision_id: str,
+    placement: Placement,
+    situation: Situation,
+    columns: Columns,
+    policy: Policy,
+    held: bool,
+) -> Claim:
+    """The entry that an offer wants in the ledger, and the caps it must respect there."""
+    seen = placement.shown_when == "decided"
+    entry = Entry(
+        decisions=(decision_id,),
+        offer_id=offer.offer_id,
+        placement=offer.placement,
+        state=VIEWED if seen else RESERVED,
+        at=situation.now,
+        expires=Millis(situation.now + policy.reservation_seconds * SECOND),
+        scopes=columns.scopes[offer.row],
+    )
+    joins = held and (bool(columns.pools[offer.row]) or bool(offer.repeats))
+    return Claim(entry=entry, caps=columns.caps[offer.row], joins=joins)
+
+
+def takes(offer: Chosen, placement: Placement, situation: Situation, columns: Columns, policy: Policy) -> Iterator[Take]:
+    """The units of stock and budget that an offer wants."""
+    expires = Millis(situation.now + policy.reservation_seconds * SECOND)
+    for pool, capacity in columns.pools[offer.row]:
+        yield Take(offer.offer_id, pool, capacity, expires, keep=placement.shown_when == "decided")

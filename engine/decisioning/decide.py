@@ -1,0 +1,228 @@
+"""From a situation to offers, in one order that every caller and every log can rely on.
+
+consent → holdout → placement → eligibility → service → cap → stock → quiet hours → score → arbitrate. The first stage
+that drops an offer is the one that is named. Duties (mandatory, transactional, service, thank-you) take their places
+first and are never drawn; a fallback fills a placement in which nothing else is left, and needs no consent. Nothing
+here writes: a decision says what it wants of the ledger, and the store admits it or refuses.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from engine.decisioning import choosing
+from engine.decisioning.arbitration import slate
+from engine.decisioning.catalogue import Catalogue
+from engine.decisioning.conditions import BoolArray
+from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
+from engine.decisioning.empty import hint_for, reason_for
+from engine.decisioning.experiment import variation_of
+from engine.decisioning.frequency import after_taking
+from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
+from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
+from engine.decisioning.policy import Arbitration, Policy
+from engine.decisioning.scoring import Scored, Scorers, score
+from engine.decisioning.situation import PlacementRequest, Situation
+from engine.moments import SECOND, Millis
+
+_UNIFORM = Arbitration(kind="uniform")
+
+
+def decide(situation: Situation, catalogue: Catalogue, scorers: Scorers, policy: Policy) -> Decision:
+    """The offers for each placement asked for. Pure: equal arguments give equal decisions.
+
+    Every placement has to be declared in the policy; its `max` bounds how many offers it gets.
+    """
+    desk = _Desk(situation, catalogue, scorers, policy)
+    return desk.decision(tuple(desk.fill(wanted) for wanted in situation.placements))
+
+
+class _Desk:
+    """One decision in the making: which offers are taken, and what will be asked of ledger and stock."""
+
+    def __init__(self, situation: Situation, catalogue: Catalogue, scorers: Scorers, policy: Policy) -> None:
+        self.situation, self.catalogue, self.scorers, self.policy = situation, catalogue, scorers, policy
+        self.columns = catalogue.columns
+        self.gates = Gates(situation, catalogue, policy)
+        self.variation, self.ranker = variation_of(situation.unit, policy)
+        self.taken: list[int] = []
+        self.claims: list[Claim] = []
+        self.takes: list[Take] = []
+        self.sticky: list[Sticky] = []
+        self.degraded: list[str] = []
+        if situation.part is None or situation.vector is None:
+            self.degraded.append("profile")
+        if situation.ledger is None:
+            self.degraded.append("ledger")
+        if situation.late:
+            self.degraded.append("deadline")
+
+    def fill(self, wanted: PlacementRequest) -> Filled:
+        """One placement, after those before it."""
+        name, count = wanted.name, min(wanted.count, self.policy.placements[wanted.name].max)
+        masks, held = self.gates.masks(name)
+        alive, stages = self._through(masks)
+        offers = self._shown_again(name, count, masks, alive) or self._duties(name, count, alive)
+        if len(offers) < count and not (offers and offers[0].repeats):
+            offers += self._sales(name, count, len(offers) + 1, alive) or self._fallbacks(name, count, len(offers), alive)
+        self._ask_for(name, count, offers, held)
+        filled = any(offer.kind != "fallback" for offer in offers)
+        reason: Reason = "ok" if filled else reason_for(self.columns, name, masks, self.situation.late)
+        stages["chosen"] = len(offers)
+        stages["arbitration"] -= len(offers)
+        return Filled(
+            name=name,
+            reason=reason,
+            hint="" if filled else hint_for(reason, name, self.gates),
+            offers=tuple(offers),
+            eligible=tuple(self.columns.named[alive].tolist()),
+            stages=stages,
+        )
+
+    def decision(self, filled: tuple[Filled, ...]) -> Decision:
+        """All placements as one decision: an earlier one where every placement shows that one again."""
+        situation = self.situation
+        earlier = {offer.repeats for one in filled for offer in one.offers}
+        repeats = len(earlier) == 1 and "" not in earlier and all(one.offers for one in filled)
+        writes = not (repeats or situation.dry_run or situation.ledger is None)
+        learned = self.scorers.learned
+        return Decision(
+            decision_id=earlier.pop() if repeats else situation.decision_id,
+            attempt=situation.attempt,
+            at=situation.now,
+            placements=filled,
+            variation=self.variation,
+            ranker=self.ranker,
+            holdout=self.gates.held_out,
+            policy_version=self.catalogue.policy_version,
+            catalogue_version=self.catalogue.version,
+            model_version=learned.version if learned is not None else 0,
+            degraded=tuple(self.degraded),
+            repeats=repeats,
+            writes=writes,
+            claims=tuple(self.claims) if writes else (),
+            takes=tuple(self.takes) if writes else (),
+            sticky=tuple(self.sticky) if writes else (),
+        )
+
+    def _through(self, masks: Masks) -> tuple[BoolArray, dict[str, int]]:
+        """Offers that every stage lets pass, and how many each stage was the first to drop."""
+        everything = self.columns.everything
+        alive, left = everything, len(everything)
+        stages: dict[str, int] = {}
+        for name, mask in zip(STAGES, masks, strict=True):
+            before = left
+            if mask is not everything:
+                alive = mask if alive is everything else alive & mask
+                left = int(np.count_nonzero(alive))
+            stages[name] = before - left
+        stages["arbitration"] = left
+        return alive, stages
+
+    def _open(self, alive: BoolArray) -> BoolArray:
+        """Without what this decision has taken in an earlier place, or used up of a shared cap."""
+        if not self.taken:
+            return alive
+        still = alive.copy()
+        still[self.taken] = False
+        used_up = self._used_up()
+        return still if used_up is None else still & used_up
+
+    def _used_up(self) -> BoolArray | None:
+        ledger = self.situation.ledger
+        if ledger is None or not self.columns.shared_caps[self.taken].any():
+            return None
+        return after_taking(self.columns, ledger, self.situation.now, self.taken)
+
+    def _new(self, row: int, name: str, position: int) -> Chosen:
+        self.taken.append(row)
+        placement = self.policy.placements[name]
+        return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy)
+
+    def _duties(self, name: str, count: int, alive: BoolArray) -> list[Chosen]:
+        rows = (self._open(alive) & self.columns.duty).nonzero()[0].tolist()
+        if rows:
+            rows.sort(key=lambda row: (self.columns.precedence[row], -self.columns.value[row], row))
+        return [self._new(row, name, index + 1) for index, row in enumerate(rows[:count])]
+
+    def _sales(self, name: str, count: int, first: int, alive: BoolArray) -> list[Chosen]:
+        rows = (self._open(alive) & self.columns.sell).nonzero()[0]
+        if not len(rows) or self.situation.late:
+            return []
+        scored = score(self.situation, self.columns, self.scorers, name, rows, self.ranker)
+        if scored.ranker != self.ranker and "model" not in self.degraded:
+            self.degraded.append("model")
+        arbitration = _UNIFORM if scored.ranker == "random" else self.policy.arbitration
+        seed = (self.situation.decision_id, str(self.situation.attempt), name)
+        offers: list[Chosen] = []
+        for arm, propensity in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
+            offer = self._new(int(scored.rows[arm]), name, first + len(offers))
+            offers.append(choosing.drawn(offer, scored, arm, propensity, self.situation, self.catalogue))
+        return offers
+
+    def _arms_left(self, scored: Scored) -> BoolArray | None:
+        used_up = self._used_up()
+        return None if used_up is None else used_up[scored.rows]
+
+    def _fallbacks(self, name: str, count: int, placed: int, alive: BoolArray) -> list[Chosen]:
+        """For a placement in which nothing else stands."""
+        if placed:
+            return []
+        rows = (self._open(alive) & self.columns.fallback).nonzero()[0].tolist()
+        return [self._new(row, name, index + 1) for index, row in enumerate(rows[:count])]
+
+    def _shown_again(self, name: str, count: int, masks: Masks, alive: BoolArray) -> list[Chosen]:
+        """What the placement showed before, while that is lawful and no duty has come up; else nothing.
+
+        Caps and stock were paid for then: they hold as long as the ledger still counts the contact.
+        """
+        ledger, columns = self.situation.ledger, self.columns
+        if ledger is None or not ledger.sticky or not self.policy.placements[name].sticky_seconds:
+            return []
+        for one in ledger.sticky:
+            if one.placement == name and one.until > self.situation.now and one.count == count:
+                break
+        else:
+            return []
+        rows = [columns.row.get(offer.offer_id, -1) for offer in one.offers]
+        duties = (alive & columns.duty).nonzero()[0].tolist()
+        if not all(self._lawful(row, masks, one) for row in rows) or not set(duties) <= set(rows):
+            return []
+        return [
+            choosing.again(self._new(row, name, index + 1), offer, one.decision_id)
+            for index, (row, offer) in enumerate(zip(rows, one.offers, strict=True))
+        ]
+
+    def _lawful(self, row: int, masks: Masks, earlier: Sticky) -> bool:
+        if row < 0 or row in self.taken or self.columns.ids[row] in self.situation.refused:
+            return False
+        if not all(mask[row] for stage, mask in enumerate(masks) if stage not in (CAP, STOCK)):
+            return False
+        entry = self._entry(row, earlier.decision_id)
+        if entry is None:
+            return not choosing.counted(self.columns, row)
+        return counts(entry, self.situation.now)
+
+    def _entry(self, row: int, decision_id: str) -> Entry | None:
+        ledger, offer_id = self.situation.ledger, self.columns.ids[row]
+        for entry in ledger.entries if ledger is not None else ():
+            if entry.offer_id == offer_id and decision_id in entry.decisions:
+                return entry
+        return None
+
+    def _ask_for(self, name: str, count: int, offers: list[Chosen], held: Mapping[int, str]) -> None:
+        """Note what a placement wants of ledger and stock; what is shown again and was seen wants nothing."""
+        situation, placement = self.situation, self.policy.placements[name]
+        for offer in offers:
+            seen = offer.repeats and offer.row not in held
+            if seen or not choosing.counted(self.columns, offer.row):
+                continue
+            has = offer.row in held
+            self.claims.append(choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, has))
+            if not has:
+                self.takes.extend(choosing.takes(offer, placement, situation, self.columns, self.policy))
+        personal = any(offer.kind != "fallback" and not offer.repeats for offer in offers)
+        if personal and placement.sticky_seconds:
+            kept = tuple(StickyOffer(offer.offer_id, offer.propensity, offer.probability, offer.score) for offer in offers)
+            until = Millis(situation.now + placement.sticky_seconds * SECOND)
+            self.sticky.append(Sticky(name, situation.decision_id, until, count, kept))

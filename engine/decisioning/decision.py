@@ -1,0 +1,103 @@
+"""What was decided, with everything that the answer, the log and the ledger need of it."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from engine.decisioning.ledger import Claim, Sticky
+from engine.moments import Millis
+
+Reason = Literal["ok", "holdout", "no_eligible", "consent", "complaint_open", "capped", "quiet_hours", "deadline"]
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """One offer in its place.
+
+    `score` is the expected value, probability × `value_minor` − `cost_minor`, in minor units; `value_minor` is margin ×
+    boost. `learn` says that it was drawn, here and now, with readings that a model can learn from (`vector`).
+    `repeats` names an earlier decision whose choice is shown again.
+    """
+
+    row: int
+    offer_id: str
+    kind: str
+    placement: str
+    position: int
+    campaign_id: str = ""
+    propensity: float = 1.0
+    probability: float = 0.0
+    score: float = 0.0
+    value_minor: float = 0.0
+    cost_minor: float = 0.0
+    currency: str = ""
+    reasons: tuple[str, ...] = ()
+    content: dict[str, str] = {}
+    expires_at: Millis = Millis(0)
+    learn: bool = False
+    vector: bytes = b""
+    repeats: str = ""
+
+
+class Filled(Struct, frozen=True, kw_only=True):
+    """One placement. `reason` is "ok" when something other than a fallback fills it, else why nothing else does.
+
+    `eligible` are the offers that could have been chosen; `stages` counts the catalogue by the stage that each offer
+    reached, and adds up to its size.
+    """
+
+    name: str
+    reason: Reason
+    hint: str = ""
+    offers: tuple[Chosen, ...] = ()
+    eligible: tuple[str, ...] = ()
+    stages: dict[str, int] = {}
+    ranker: str = ""
+
+
+class Take(Struct, frozen=True):
+    """One unit of a stock, a coupon pool or a budget, to be reserved before the decision is committed.
+
+    `keep` is set where the decision itself is the contact: then the unit does not come back.
+    """
+
+    offer_id: str
+    pool: str
+    capacity: int
+    expires: Millis
+    keep: bool = False
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """An answer to a situation. It holds only once the store has admitted `claims` and every one of `takes`.
+
+    `decision_id` is an earlier one where every placement shows the same decision again; `repeats` is then set, and
+    nothing is logged or claimed.
+    """
+
+    decision_id: str
+    attempt: int
+    at: Millis
+    placements: tuple[Filled, ...] = ()
+    variation: str = ""
+    ranker: str = ""
+    holdout: bool = False
+    policy_version: str = ""
+    catalogue_version: str = ""
+    model_version: int = 0
+    degraded: tuple[str, ...] = ()
+    repeats: bool = False
+    writes: bool = True
+    """Whether it may be logged and claimed: not for a dry run, nor where the ledger is away."""
+    claims: tuple[Claim, ...] = ()
+    takes: tuple[Take, ...] = ()
+    sticky: tuple[Sticky, ...] = ()
+
+    @property
+    def seed(self) -> str:
+        """What the draws hang on."""
+        return f"{self.decision_id}/{self.attempt}"
+
+    @property
+    def offers(self) -> tuple[Chosen, ...]:
+        """All chosen offers, placement by placement."""
+        return tuple(offer for filled in self.placements for offer in filled.offers)

@@ -1,0 +1,188 @@
+"""May this offer be made at all, apart from consent and caps? Each rule answers for all offers at once.
+
+A rule that concerns no offer of the catalogue is left out when the catalogue is loaded. A new rule kind is a class and
+a line in `RULES`; a new kind of condition for marketers belongs in `conditions`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from engine.decisioning.catalogue import FOR_EVER, Catalogue, Columns, Conditions, Rule
+from engine.decisioning.conditions import BoolArray
+from engine.decisioning.offers import locale_chain
+from engine.decisioning.situation import Situation
+from engine.moments import DAY, rfc3339
+
+
+class Status:
+    """Drafts and paused offers wait, also when their campaign does."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return not columns.live.all()
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:  # noqa: ARG002
+        return columns.live
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
+        offer = catalogue.offers[row]
+        campaign = catalogue.campaigns.get(offer.campaign or "")
+        if offer.status != "live" or campaign is None:
+            return f"the offer is {'a draft' if offer.status == 'draft' else offer.status}"
+        return f"the campaign {campaign.id} is {'a draft' if campaign.status == 'draft' else campaign.status}"
+
+
+class Dates:
+    """From the first instant on, and before the last."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return bool((columns.starts > 0).any() or (columns.ends < FOR_EVER).any())
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        running: BoolArray = (columns.starts <= situation.now) & (columns.ends > situation.now)
+        return running
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        columns = catalogue.columns
+        if columns.starts[row] > situation.now:
+            return f"starts at {rfc3339(int(columns.starts[row]))}"
+        return f"ended at {rfc3339(int(columns.ends[row]))}"
+
+
+class Channels:
+    """On the channels that offer and campaign name; without any, on all."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return not columns.any_channel.all()
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        return columns.channel.get(situation.channel, columns.any_channel)
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        columns = catalogue.columns
+        allowed = [name for name, mask in columns.channel.items() if mask[row]]
+        return f"not on channel {situation.channel or 'unknown'}, only on {' or '.join(allowed) or 'none'}"
+
+
+class Locales:
+    """Where the offer is bound to locales, or has no content for everybody."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return not (columns.unbound.all() and columns.content_in.get("default", columns.nothing).all())
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        chain = locale_chain(situation.locale)
+        fits: BoolArray = self._any(columns, columns.bound_to, chain) | columns.unbound
+        return fits & self._any(columns, columns.content_in, chain)
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        offer = catalogue.offers[row]
+        return f"not for locale {situation.locale or 'unknown'}, only {' or '.join(offer.locales or offer.content)}"
+
+    @staticmethod
+    def _any(columns: Columns, masks: Mapping[str, BoolArray], names: tuple[str, ...]) -> BoolArray:
+        found = [masks[name] for name in names if name in masks]
+        return np.logical_or.reduce(found) if found else columns.nothing
+
+
+class Excluded:
+    """Offers that the caller does not want to see."""
+
+    def concerns(self, columns: Columns) -> bool:  # noqa: ARG002
+        return True
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        if not situation.exclude:
+            return columns.everything
+        mask = columns.everything.copy()
+        mask[[columns.row[name] for name in situation.exclude if name in columns.row]] = False
+        return mask
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
+        return "the request excludes it"
+
+
+class NotJustBought:
+    """Never what was just bought, returned, or lies in the cart: products always, categories where it is written."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return columns.silence_ms > 0
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        rows = [row for row, _ in self._silenced(columns, situation)]
+        if not rows:
+            return columns.everything
+        mask = columns.everything.copy()
+        mask[rows] = False
+        return mask
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        return next(why for silenced, why in self._silenced(catalogue.columns, situation) if silenced == row)
+
+    @staticmethod
+    def _silenced(columns: Columns, situation: Situation) -> Iterator[tuple[int, str]]:
+        products, categories = columns.bought_products, columns.bought_categories
+        for line in situation.cart:
+            for row, _ in (*products.get(line.product_id, ()), *categories.get(line.category, ())):
+                yield row, "already in the cart"
+        for purchase in situation.part.purchases.last if situation.part is not None else ():
+            age = situation.now - purchase.at
+            if age >= columns.silence_ms:
+                continue
+            silenced = [pair for name in purchase.products if name in products for pair in products[name]]
+            if categories:
+                silenced += [pair for name in purchase.categories if name in categories for pair in categories[name]]
+            for row, span in silenced:
+                if age < span:
+                    yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
+
+
+class Written:
+    """The conditions of the offer and of its campaign's target."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return columns.conditions is not None
+
+    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
+        if columns.conditions is None:
+            return columns.everything
+        held = _clauses(columns.conditions, situation)
+        mask = columns.everything.copy()
+        mask[columns.conditions.rows] = np.logical_and.reduceat(held, columns.conditions.row_start)
+        if situation.vector is None or situation.part is None:
+            mask &= ~columns.conditions.reads_profile
+        return mask
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        conditions = catalogue.columns.conditions
+        if conditions is None:
+            return "no conditions"
+        if (situation.vector is None or situation.part is None) and conditions.reads_profile[row]:
+            return "nothing can be read of the customer"
+        at = int(np.flatnonzero(conditions.rows == row)[0])
+        start = int(conditions.row_start[at])
+        words = conditions.words[at]
+        held = _clauses(conditions, situation)[start : start + len(words)]
+        return "needs " + "; ".join(word for word, holds in zip(words, held, strict=True) if not holds)
+
+
+def _clauses(conditions: Conditions, situation: Situation) -> BoolArray:
+    answers = [table.holds(situation) for table in conditions.tables]
+    uses = answers[0] if len(answers) == 1 else np.concatenate(answers)
+    literals = uses[conditions.literal] ^ conditions.negated
+    clauses: BoolArray = np.logical_or.reduceat(literals, conditions.clause_start)
+    return clauses
+
+
+RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Written())
+"""In the order in which a reason is named where several apply."""
+
+
+def eligible(columns: Columns, rules: tuple[Rule, ...], situation: Situation) -> BoolArray:
+    """True where no rule objects. The result may be shared: copy before writing."""
+    together = columns.everything
+    for rule in rules:
+        mask = rule.mask(columns, situation)
+        if mask is not columns.everything:
+            together = mask if together is columns.everything else together & mask
+    return together

@@ -1,0 +1,156 @@
+"""The stages that may drop an offer before anything is scored, each as one mask over the catalogue.
+
+`decide` and `explain` read the same masks, so an explanation cannot tell another story than the decision. The order of
+`STAGES` is the order in which they speak: the first that drops an offer is the one that is named.
+"""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from engine.decisioning.catalogue import Catalogue
+from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, within
+from engine.decisioning.eligibility import eligible
+from engine.decisioning.experiment import in_holdout
+from engine.decisioning.frequency import held, within_caps
+from engine.decisioning.policy import Policy
+from engine.decisioning.situation import Situation
+
+STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
+CONSENT, HOLDOUT, PLACEMENT, ELIGIBILITY, SERVICE, CAP, STOCK, QUIET_HOURS = range(8)
+Masks = tuple[BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray]
+_NOTHING_HELD: Mapping[int, str] = {}
+
+
+class Gates:
+    """The masks of one decision. Those that no placement changes are computed once and shared."""
+
+    def __init__(self, situation: Situation, catalogue: Catalogue, policy: Policy) -> None:
+        self.situation = situation
+        self.catalogue = catalogue
+        self.policy = policy
+        self.columns = columns = catalogue.columns
+        self.held_out = in_holdout(situation.unit, policy.holdout)
+        self.holdout = ~columns.personal if self.held_out else columns.everything
+        part = situation.part
+        self.complaint_open = part is not None and bool(part.service.complaints) and part.service.open_complaints > 0
+        self.service = columns.recovery if self.complaint_open else columns.everything
+        self.cap = self._cap()
+        self.stock = self._stock()
+        self._consent: dict[tuple[str, ...], BoolArray] = {}
+        self._eligible: dict[str, BoolArray] = {}
+
+    def masks(self, placement: str) -> tuple[Masks, Mapping[int, str]]:
+        """One mask for each of `STAGES`, and the rows that a live reservation is held of, with its decision.
+
+        Masks may be shared: copy before writing.
+        """
+        columns, situation = self.columns, self.situation
+        channels = self.channels(placement)
+        cap, stock = self.cap, self.stock
+        reserved = _NOTHING_HELD
+        if situation.ledger is not None and situation.ledger.entries:
+            reserved = held(columns, situation.ledger, placement, situation.now)
+            rows = [row for row in reserved if columns.ids[row] not in situation.refused]
+            if rows:
+                cap, stock = cap.copy(), stock.copy()
+                cap[rows] = stock[rows] = True
+        masks = (
+            self.consent(channels),
+            self.holdout,
+            columns.placement[placement],
+            self.eligible(channels[0]),
+            self.service,
+            cap,
+            stock,
+            self.quiet(channels),
+        )
+        return masks, reserved
+
+    def channels(self, placement: str) -> tuple[str, ...]:
+        """Channels that a contact touches: the one of the request, and the one that the placement is declared for."""
+        own = self.policy.placements[placement].channel or ""
+        channel = self.situation.channel or own
+        return (channel, own) if own and own != channel else (channel,)
+
+    def purposes(self, placement: str) -> list[str]:
+        """Purposes that offers of a placement need and that are not granted."""
+        there, channels = self.columns.placement[placement], self.channels(placement)
+        return [
+            name
+            for name, mask in zip(self.columns.purposes, self.columns.purpose_mask, strict=True)
+            if (there & mask).any() and self.consent_status(name, channels) != "granted"
+        ]
+
+    def consent(self, channels: tuple[str, ...]) -> BoolArray:
+        """Offers whose purpose is granted on all the channels that the contact touches, or that need none."""
+        mask = self._consent.get(channels)
+        if mask is None:
+            refused = [self.columns.purpose_mask[index] for index in self._refused_purposes(channels)]
+            mask = self.columns.everything
+            for purpose in refused:
+                mask = mask & ~purpose
+            self._consent[channels] = mask
+        return mask
+
+    def _refused_purposes(self, channels: tuple[str, ...]) -> list[int]:
+        return [index for index, name in enumerate(self.columns.purposes) if self.consent_status(name, channels) != "granted"]
+
+    def consent_status(self, purpose: str, channels: tuple[str, ...]) -> str:
+        """`granted` only where every channel says so; else what the first other one says. By default `unknown`."""
+        part = self.situation.part
+        if part is None or self.situation.ledger is None:
+            return "unknown"
+        for channel in channels:
+            status = part.consent.status(purpose, channel or None, self.situation.now)
+            if status != "granted":
+                return status
+        return "granted"
+
+    def eligible(self, channel: str) -> BoolArray:
+        """Offers that no eligibility rule objects to on a channel."""
+        mask = self._eligible.get(channel)
+        if mask is None:
+            mask = eligible(self.columns, self.catalogue.rules, self.on(channel))
+            self._eligible[channel] = mask
+        return mask
+
+    def on(self, channel: str) -> Situation:
+        """The situation with the channel of the contact."""
+        return self.situation if channel == self.situation.channel else replace(self.situation, channel=channel)
+
+    def quiet(self, channels: tuple[str, ...]) -> BoolArray:
+        """In quiet hours only duties go out on push channels."""
+        hours = self.policy.quiet_hours
+        if hours.span is None or not any(channel in hours.channels for channel in channels):
+            return self.columns.everything
+        if not within(hours.span, minute_of_day(local_time(self.situation))):
+            return self.columns.everything
+        duties: BoolArray = self.columns.precedence <= 1
+        return duties
+
+    def _cap(self) -> BoolArray:
+        situation, columns = self.situation, self.columns
+        mask = columns.everything
+        if situation.ledger is not None and situation.ledger.entries and columns.capped:
+            mask = within_caps(columns, situation.ledger, situation.now)
+        return self._without_refused(mask, "cap")
+
+    def _stock(self) -> BoolArray:
+        situation, columns = self.situation, self.columns
+        if situation.ledger is None:
+            return ~columns.stocked
+        mask = columns.everything
+        for pool, left in situation.stock_left.items():
+            if left <= 0 and pool in columns.pool_rows:
+                mask = mask & ~columns.pool_rows[pool]
+        return self._without_refused(mask, "stock")
+
+    def _without_refused(self, mask: BoolArray, stage: str) -> BoolArray:
+        rows = [
+            self.columns.row[name] for name, why in self.situation.refused.items() if why == stage and name in self.columns.row
+        ]
+        if rows:
+            mask = mask.copy()
+            mask[rows] = False
+        return mask
