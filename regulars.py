@@ -23,11 +23,11 @@ ROSTER: Final = {
     "evaluate": "flows.evaluate:main",
     "catalogue check": "config.catalogue_files:main_check",
     "catalogue schema": "config.catalogue_files:main_schema",
-    "dead-letters list": "flows.operations:dead_letters_list",
-    "dead-letters show": "flows.operations:dead_letters_show",
-    "dead-letters replay": "flows.operations:dead_letters_replay",
-    "tail": "flows.operations:tail",
-    "export": "flows.operations:export",
+    "dead-letters list": "flows.dead_letters:list_letters",
+    "dead-letters show": "flows.dead_letters:show",
+    "dead-letters replay": "flows.dead_letters:replay",
+    "tail": "flows.tail:main",
+    "export": "flows.export:main",
 }
 
 TRY_AGAIN: Final = 1
@@ -187,61 +187,67 @@ def catalogue_schema() -> None:
 
 @dead_letters.command("list")
 def dead_letters_list(
-    redis_url: RedisUrl,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
     limit: Annotated[int, typer.Option(envvar="REGULARS_LIMIT", min=1, help="At most so many, newest first.")] = 50,
     reason: Annotated[str, typer.Option(envvar="REGULARS_REASON", help="Only this reason.")] = "",
 ) -> None:
     """List dead letters, newest first, one JSON object a line."""
-    dispatch("dead-letters list", redis_url=redis_url, limit=limit, reason=reason)
+    dispatch("dead-letters list", redis_url=redis_url, data=data, limit=limit, reason=reason)
 
 
 @dead_letters.command("show")
 def dead_letters_show(
     dead_letter_id: Annotated[str, typer.Argument(envvar="REGULARS_DEAD_LETTER", help="The id from list.")],
-    redis_url: RedisUrl,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
 ) -> None:
     """Show one dead letter with its raw bytes."""
-    dispatch("dead-letters show", redis_url=redis_url, dead_letter_id=dead_letter_id)
+    dispatch("dead-letters show", redis_url=redis_url, data=data, dead_letter_id=dead_letter_id)
 
 
 @dead_letters.command("replay")
 def dead_letters_replay(
-    redis_url: RedisUrl,
     dead_letter_id: Annotated[
         str, typer.Argument(envvar="REGULARS_DEAD_LETTER", help="The id from list; all of them without one.")
     ] = "",
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
     url: Url = "http://127.0.0.1:8080",
     key: Key = "",
     reason: Annotated[str, typer.Option(envvar="REGULARS_REASON", help="Only this reason.")] = "",
 ) -> None:
     """Send dead letters through the door again; an event counts once, however often it is sent."""
     dispatch(
-        "dead-letters replay", redis_url=redis_url, dead_letter_id=dead_letter_id, url=url, key=key, reason=reason
-    )
+        "dead-letters replay", redis_url=redis_url, data=data, dead_letter_id=dead_letter_id, url=url, key=key,
+        reason=reason,
+    )  # fmt: skip
 
 
 @app.command()
 def tail(
-    redis_url: RedisUrl,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
     user: Annotated[str, typer.Option(envvar="REGULARS_USER", help="Only this user id.")] = "",
     seconds: Annotated[
         float | None, typer.Option(envvar="REGULARS_SECONDS", min=0, help="Stop by itself after so long.")
     ] = None,
 ) -> None:
     """Print events and their fate as they happen."""
-    dispatch("tail", redis_url=redis_url, user=user, seconds=seconds)
+    dispatch("tail", redis_url=redis_url, data=data, user=user, seconds=seconds)
 
 
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="events, decisions or customers.")],
-    redis_url: RedisUrl,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
     since: Annotated[
         str, typer.Option(envvar="REGULARS_SINCE", help="Only from this RFC 3339 time on, for events and decisions.")
     ] = "",
 ) -> None:
     """Write what is held as NDJSON on standard output."""
-    dispatch("export", redis_url=redis_url, what=what, since=since)
+    dispatch("export", redis_url=redis_url, data=data, what=what, since=since)
 
 
 def main() -> None:

@@ -1,0 +1,41 @@
+"""Finding the system that an operator's command is about, and writing what it answers."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from config.settings import EngineSettings
+from engine.errors import RegularsError
+from engine.store.redis_archive import Archive
+from flows.children import ChildrenReport
+
+
+class NotFound(RegularsError):
+    """What was asked for is not there."""
+
+
+class WrongUse(RegularsError):
+    """The command was called with something it does not know."""
+
+
+def open_archive(redis_url: str, data: Path) -> Archive:
+    """The Redis that is named, or else the embedded one of the `up` that runs on `data`."""
+    if not redis_url:
+        try:
+            report = msgspec.json.decode((data / "children.json").read_bytes(), type=ChildrenReport)
+        except (OSError, msgspec.MsgspecError):
+            raise NotFound(
+                f"no `regulars up` works on {data}: name its folder with --data, or a Redis with --redis-url"
+            ) from None
+        redis_url = report.redis_url
+        if not redis_url:
+            raise NotFound("this `regulars up` uses a Redis of its own: name it with --redis-url")
+    return Archive(redis_url, EngineSettings().shards)
+
+
+def write_line(value: object) -> None:
+    """One JSON line, at once."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
