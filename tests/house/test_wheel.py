@@ -1,7 +1,6 @@
 """What is installed is what is in the checkout, data files included, and it runs away from the checkout."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,23 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGES, ROOT, tracked
+from tests.house.tree import PACKAGES, tracked
+from tests.house.wheel import build_wheel
 
 SHIPPED = {".py", ".yaml", ".yml", ".json", ".html", ".js", ".css", ".svg", ".lua", ".service", ".typed"}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that the build leaves nothing in the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for path in tracked():
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, copy / path)
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", copy / "dist"],
-        cwd=copy, check=True, capture_output=True,
-    )  # fmt: skip
-    return next((copy / "dist").glob("*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.slow
