@@ -5,6 +5,7 @@ catalogue does not load a stream processor. Every option has its environment var
 """
 
 import importlib
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -65,6 +66,10 @@ def dispatch(command: str, **arguments: object) -> None:
     Errors that the product raises on purpose are one sentence: code 1 where trying again may help, 2 where the use is
     wrong. Anything else is a bug and keeps its traceback.
     """
+    # The vectors are short: one thread is faster than several, leaves the cores to the other processes, and adds in one
+    # order, so that sums are equal to the last bit. numpy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     module, _, function = ROSTER[command].partition(":")
     try:
         code = getattr(importlib.import_module(module), function)(**arguments)

@@ -1,5 +1,6 @@
 """What every test may ask for: a real Redis, empty at the start of each test that uses it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 from redis import Redis
 
 from engine.store.embedded import EmbeddedRedis, start_embedded
+
+# As the `regulars` command does it: sums are equal to the last bit, and test processes share the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
