@@ -90,9 +90,7 @@ def _decode_object(body: dict[str, Any], arrival: Millis | None, stores: Stores)
     elif not any(fields.get(name) for name in ("user_id", "anonymous_id", "loyalty_id")):
         raise _Refusal("schema.missing", "name the customer: user_id, anonymous_id or loyalty_id", "user_id")
     if "id" not in fields and "time" not in fields:
-        raise _Refusal(
-            "schema.missing", "give `id` or `time`: without both a retry cannot be told from a second event", "time"
-        )
+        raise _Refusal("schema.missing", "give `id` or `time`: without both a retry cannot be told from a second event", "time")
     if "id" not in fields:
         fields["id"] = "h-" + payload_hash(body).hex()
     _times(fields, arrival)
@@ -104,7 +102,7 @@ def _decode_object(body: dict[str, Any], arrival: Millis | None, stores: Stores)
 def _body(data: object, type_name: str, stores: Stores) -> object:
     if not isinstance(data, dict):
         return data
-    known = {_ALIASES.get(key, key): value for key, value in data.items() if value is not None}
+    known: dict[str, Any] = {_ALIASES.get(key) or key: value for key, value in data.items() if value is not None}
     if type_name.startswith("pos_") and "lines" not in known:
         known["lines"] = known.pop("products", known.pop("items", ()))
     if type_name.startswith("order_") and "products" not in known:

@@ -6,6 +6,7 @@ the customer's own rhythm.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 
 from engine.features.base import Reading, Request, group
@@ -67,7 +68,7 @@ def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     block = SUMS.read(bought.sums, bought.sums_at, now)
     rows = block.tolist()
     two_weeks, month, two_months, season = rows[1], rows[2], rows[3], rows[4]
-    trips, spend, units, lines, discount, coupons, private, weekend, categories, evening = season
+    trips, spend, units, lines, discount, coupons, _, weekend, categories, evening = season
     return (
         *(row[0] for row in rows),
         *(row[1] for row in rows),
@@ -104,7 +105,7 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Gaps of the last 32 purchases; two receipts within five hours are one trip. No gap yet reads as a year."""
     times = _trip_times(part.purchases)
     recency = (now - times[-1]) / DAY if times else NEVER_DAYS
-    gaps = [gap for gap in ((b - a) / DAY for a, b in zip(times, times[1:], strict=False)) if gap > SAME_TRIP_DAYS]
+    gaps = [gap for gap in ((b - a) / DAY for a, b in pairwise(times)) if gap > SAME_TRIP_DAYS]
     if not gaps:
         mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
     else:

@@ -13,7 +13,14 @@ from engine.profiles.profile import Profile
 
 Vector = NDArray[np.float64]
 
-GROUPS: tuple[Group, ...] = (rfm.TOTALS, rfm.FADING, rfm.RHYTHM, engagement.BROWSED, engagement.OFFERED, engagement.SERVED)
+GROUPS: tuple[Group, ...] = (
+    rfm.TOTALS,
+    rfm.FADING,
+    rfm.RHYTHM,
+    engagement.BROWSED,
+    engagement.OFFERED,
+    engagement.SERVED,
+)
 READINGS: tuple[Reading, ...] = tuple(chain.from_iterable(group.readings for group in GROUPS))
 NAMES: tuple[str, ...] = tuple(reading.name for reading in READINGS)
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
@@ -41,7 +48,8 @@ def read_features(profile: Profile, request: Request, now: Millis) -> Vector:
     for group in GROUPS:
         numbers.extend(group.read(part, request, now))
     clipped = np.minimum(np.maximum(np.array(numbers), LOWS), HIGHS)
-    return clipped.astype("<f4").astype(np.float64)
+    rounded: Vector = clipped.astype("<f4").astype(np.float64)
+    return rounded
 
 
 def packed(vector: Vector) -> bytes:

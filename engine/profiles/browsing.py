@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from engine.events.base import Event, Product
 from engine.events.clickstream import ListViewed, ProductAdded, ProductRemoved, ProductViewed
-from engine.events.decode import time_of
 from engine.events.orders import OrderCompleted
 from engine.profiles.decay import Block
 from engine.profiles.habits import Habits
@@ -41,9 +40,8 @@ class Browsing(Struct, frozen=True, array_like=True):
     cart_at: int = 0
     last_viewed: str = ""
 
-    def noted(self, event: Event, *what: int) -> "Browsing":
+    def noted(self, event: Event, at: int, *what: int) -> "Browsing":
         """One more activity, of the kinds given; a session id not seen last starts a session."""
-        at = time_of(event)
         amounts = [0.0] * len(SUMS.quantities)
         amounts[_ACTIVITY] = 1.0
         for kind in what:
@@ -88,50 +86,49 @@ class Browsing(Struct, frozen=True, array_like=True):
         )
 
 
-def activity(facet: Browsing, event: Event) -> Browsing:
+def activity(facet: Browsing, event: Event, at: int) -> Browsing:
     """Any event of a type without a meaning of its own."""
-    return facet.noted(event)
+    return facet.noted(event, at)
 
 
-def _viewed(facet: Browsing, event: ProductViewed) -> Browsing:
-    return facet.noted(event, _VIEW).looked_at(event.data, time_of(event))
+def _viewed(facet: Browsing, event: ProductViewed, at: int) -> Browsing:
+    return facet.noted(event, at, _VIEW).looked_at(event.data, at)
 
 
-def _added(facet: Browsing, event: ProductAdded) -> Browsing:
-    product, at = event.data, time_of(event)
+def _added(facet: Browsing, event: ProductAdded, at: int) -> Browsing:
+    product = event.data
     kept = tuple(line for line in facet.cart if line.product_id != product.product_id)
     before = sum(line.quantity for line in facet.cart if line.product_id == product.product_id)
     line = InCart(product.product_id or "", product.category or "", before + product.quantity, at)
     cart = (*kept, line)[-MOST_IN_CART:]
-    return replace(facet.noted(event, _ADD).looked_at(product, at), cart=cart, cart_at=max(facet.cart_at, at))
+    return replace(facet.noted(event, at, _ADD).looked_at(product, at), cart=cart, cart_at=max(facet.cart_at, at))
 
 
-def _removed(facet: Browsing, event: ProductRemoved) -> Browsing:
+def _removed(facet: Browsing, event: ProductRemoved, at: int) -> Browsing:
     cart = tuple(line for line in facet.cart if line.product_id != event.data.product_id)
-    return replace(facet.noted(event), cart=cart, cart_at=max(facet.cart_at, time_of(event)))
+    return replace(facet.noted(event, at), cart=cart, cart_at=max(facet.cart_at, at))
 
 
-def _cart_viewed(facet: Browsing, event: ListViewed) -> Browsing:
-    noted, at = facet.noted(event), time_of(event)
+def _cart_viewed(facet: Browsing, event: ListViewed, at: int) -> Browsing:
+    noted = facet.noted(event, at)
     if not event.data.products or at < facet.cart_at:
         return noted
     cart = tuple(
-        InCart(line.product_id or "", line.category or "", line.quantity, at)
-        for line in event.data.products[:MOST_IN_CART]
+        InCart(line.product_id or "", line.category or "", line.quantity, at) for line in event.data.products[:MOST_IN_CART]
     )
     return replace(noted, cart=cart, cart_at=at)
 
 
-def _searched(facet: Browsing, event: ListViewed) -> Browsing:
-    return facet.noted(event, _SEARCH)
+def _searched(facet: Browsing, event: ListViewed, at: int) -> Browsing:
+    return facet.noted(event, at, _SEARCH)
 
 
-def _checkout(facet: Browsing, event: ListViewed) -> Browsing:
-    return facet.noted(event, _CHECKOUT)
+def _checkout(facet: Browsing, event: ListViewed, at: int) -> Browsing:
+    return facet.noted(event, at, _CHECKOUT)
 
 
-def _ordered(facet: Browsing, event: OrderCompleted) -> Browsing:
-    noted, at = facet.noted(event), time_of(event)
+def _ordered(facet: Browsing, event: OrderCompleted, at: int) -> Browsing:
+    noted = facet.noted(event, at)
     return replace(noted, cart=(), cart_at=at) if at >= facet.cart_at else noted
 
 

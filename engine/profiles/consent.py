@@ -6,7 +6,6 @@ from typing import Literal
 from msgspec import Struct
 
 from engine.events.consent import ConsentUpdated
-from engine.events.decode import time_of
 from engine.moments import millis
 
 Status = Literal["granted", "denied", "revoked", "unknown"]
@@ -60,15 +59,13 @@ class Consents(Struct, frozen=True, array_like=True):
         return Consents(merged)
 
 
-def _updated(facet: Consents, event: ConsentUpdated) -> Consents:
+def _updated(facet: Consents, event: ConsentUpdated, at: int) -> Consents:
     said = event.data
     if said.purpose not in facet.statements and len(facet.statements) >= MOST_STATEMENTS:
         return facet
     expires = millis(said.expires_at) if said.expires_at else 0
-    statement = Statement(said.status, time_of(event), expires, said.text_version or "")
-    return facet.merge(
-        Consents({said.purpose: {channel: statement for channel in said.all_channels or (EVERY_CHANNEL,)}})
-    )
+    statement = Statement(said.status, at, expires, said.text_version or "")
+    return facet.merge(Consents({said.purpose: dict.fromkeys(said.all_channels or (EVERY_CHANNEL,), statement)}))
 
 
 HANDLERS: dict[str, Callable[..., Consents]] = {"consent_updated": _updated}

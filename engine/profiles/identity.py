@@ -7,7 +7,6 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from engine.events.base import Event
-from engine.events.decode import time_of
 from engine.events.identity import CustomerIdentified
 
 MOST_IDENTITIES = 20
@@ -24,9 +23,8 @@ class Identity(Struct, frozen=True, array_like=True):
     traits: dict[str, tuple[Any, int]] = {}
     channels: dict[str, int] = {}
 
-    def met(self, event: Event) -> "Identity":
+    def met(self, event: Event, at: int) -> "Identity":
         """After any event of this customer."""
-        at = time_of(event)
         channels = self.channels
         if event.channel:
             channels = {**channels, event.channel: channels.get(event.channel, 0) + 1}
@@ -50,8 +48,7 @@ class Identity(Struct, frozen=True, array_like=True):
             if name not in traits or traits[name][1] < told[1]:
                 traits[name] = told
         channels = {
-            name: self.channels.get(name, 0) + other.channels.get(name, 0)
-            for name in sorted({*self.channels, *other.channels})
+            name: self.channels.get(name, 0) + other.channels.get(name, 0) for name in sorted({*self.channels, *other.channels})
         }
         return Identity(
             min(filter(None, (self.first_at, other.first_at)), default=0),
@@ -69,8 +66,7 @@ def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
     return tuple(sorted((*known, name)))
 
 
-def _identified(facet: Identity, event: CustomerIdentified) -> Identity:
-    at = time_of(event)
+def _identified(facet: Identity, event: CustomerIdentified, at: int) -> Identity:
     told = to_builtins(event.data)
     told.update(told.pop("extra", {}))
     traits = dict(facet.traits)

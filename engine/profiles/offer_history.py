@@ -10,7 +10,6 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.events.decode import time_of
 from engine.events.offers import ChosenOffer, OfferDecided, OfferSeen
 from engine.events.orders import CouponTried, OrderCompleted
 from engine.events.pos import PosNote, PosTransactionCompleted
@@ -110,9 +109,7 @@ class OfferHistory(Struct, frozen=True, array_like=True):
 
     def closed(self, decision_id: str, closes_at: int) -> "OfferHistory":
         """Without the offers of one decision whose window has closed."""
-        kept = tuple(
-            offer for offer in self.open if offer.decision_id != decision_id or offer.closes_at > closes_at
-        )
+        kept = tuple(offer for offer in self.open if offer.decision_id != decision_id or offer.closes_at > closes_at)
         return replace(self, open=kept)
 
     def merge(self, other: "OfferHistory") -> "OfferHistory":
@@ -158,8 +155,8 @@ def _opened(chosen: ChosenOffer, decision_id: str, at: int) -> OpenOffer:
     )
 
 
-def _decided(facet: OfferHistory, event: OfferDecided) -> OfferHistory:
-    at, decision_id = time_of(event), event.decision_id or event.id
+def _decided(facet: OfferHistory, event: OfferDecided, at: int) -> OfferHistory:
+    decision_id = event.decision_id or event.id
     opened = tuple(_opened(chosen, decision_id, at) for chosen in event.data.offers)
     facet = replace(facet, open=(*facet.open, *opened)[-MOST_OPEN:], decided=facet.decided + len(opened))
     for chosen in event.data.offers:
@@ -176,17 +173,17 @@ def _find(facet: OfferHistory, decision_id: str, offer_id: str) -> int:
     return -1
 
 
-def _seen(facet: OfferHistory, event: OfferSeen) -> OfferHistory:
+def _seen(facet: OfferHistory, event: OfferSeen, at: int) -> OfferHistory:
     what = {"offer_viewed": "shown", "offer_clicked": "clicked"}.get(event.type, "redeemed")
     offer_id = event.offer_id or str(event.data.get("offer_id", ""))
     decision_id = event.decision_id or str(event.data.get("decision_id", ""))
     index = _find(facet, decision_id, offer_id)
     if event.type == "offer_dismissed":
-        return facet._tallied(offer_id, "dismissed", time_of(event)) if offer_id else facet
-    return facet.happened(index, what, time_of(event)) if index >= 0 else facet  # type: ignore[arg-type]
+        return facet._tallied(offer_id, "dismissed", at) if offer_id else facet
+    return facet.happened(index, what, at) if index >= 0 else facet  # type: ignore[arg-type]
 
 
-def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted) -> OfferHistory:
+def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted, at: int) -> OfferHistory:
     if not facet.open:
         return facet
     goods = event.data.products if isinstance(event, OrderCompleted) else event.data.lines
@@ -199,7 +196,6 @@ def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted
         coupons |= {event.data.coupon} if event.data.coupon else set()
     else:
         coupons |= set(event.data.coupons)
-    at = time_of(event)
     for index, offer in enumerate(facet.open):
         if offer.redeemed_at or not offer.viewed_at:
             continue
@@ -215,14 +211,14 @@ def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted
     return facet
 
 
-def _coupon(facet: OfferHistory, event: CouponTried | PosNote) -> OfferHistory:
+def _coupon(facet: OfferHistory, event: CouponTried | PosNote, at: int) -> OfferHistory:
     if isinstance(event, PosNote):
         coupon = str(event.data.get("coupon", event.data.get("coupon_id", "")))
     else:
         coupon = event.data.coupon or event.data.coupon_id or ""
     for index, offer in enumerate(facet.open):
         if coupon and offer.redeemed_when == "coupon" and offer.coupon == coupon:
-            facet = facet.happened(index, "redeemed", time_of(event))
+            facet = facet.happened(index, "redeemed", at)
     return facet
 
 

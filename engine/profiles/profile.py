@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.events.base import Event
+from engine.events.decode import time_of
 from engine.moments import millis
 from engine.profiles import browsing, consent, identity, offer_history, purchases, service
 from engine.profiles.browsing import Browsing
@@ -27,12 +28,12 @@ class Part(Struct, frozen=True, array_like=True):
     service: Service = Service()
     consent: Consents = Consents()
 
-    def after(self, event: Event) -> "Part":
-        """This part after one of its events."""
-        changed: dict[str, Any] = {"identity": self.identity.met(event)}
+    def after(self, event: Event, at: int) -> "Part":
+        """This part after one of its events, which happened at `at`."""
+        changed: dict[str, Any] = {"identity": self.identity.met(event, at)}
         for name, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facet = changed.get(name) or getattr(self, name)
-            changed[name] = handler(facet, event)
+            changed[name] = handler(facet, event, at)
         return replace(self, **changed)
 
     def merge(self, other: "Part") -> "Part":
@@ -83,7 +84,7 @@ class Profile(Struct, frozen=True, array_like=True):
         arrived = millis(event.received_at) if event.received_at else 0
         return Profile(
             self.key,
-            {**self.parts, self.key: part.after(event)},
+            {**self.parts, self.key: part.after(event, time_of(event))},
             self.next_boundary,
             max(self.arrived_at, arrived),
             self.events + 1,

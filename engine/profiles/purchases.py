@@ -9,8 +9,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.events.base import Event, Product
-from engine.events.decode import time_of
+from engine.events.base import Product
 from engine.events.orders import OrderCancelled, OrderCompleted, OrderRefunded
 from engine.events.pos import PosReturnCompleted, PosTransactionCompleted, PosTransactionVoided
 from engine.ids import digest_of
@@ -104,7 +103,10 @@ class Purchases(Struct, frozen=True, array_like=True):
         changed = replace(purchase, returned=purchase.returned + back, taken_back=whole)
         last = (*self.last[:index], changed, *self.last[index + 1 :])
         sums, sums_at = SUMS.add(
-            self.sums, self.sums_at, purchase.at, (-1.0 if whole else 0.0, -back / 100.0, *(0.0,) * (len(SUMS.quantities) - 2))
+            self.sums,
+            self.sums_at,
+            purchase.at,
+            (-1.0 if whole else 0.0, -back / 100.0, *(0.0,) * (len(SUMS.quantities) - 2)),
         )
         categories = self.categories
         if whole:
@@ -147,9 +149,7 @@ def _newest(purchases: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
     kept = purchases[-LAST:]
     edge = len(kept) - LAST_WITH_PRODUCTS
     if edge > 0 and any(purchase.joined_products for purchase in kept[:edge]):
-        kept = tuple(
-            replace(purchase, joined_products="") if index < edge else purchase for index, purchase in enumerate(kept)
-        )
+        kept = tuple(replace(purchase, joined_products="") if index < edge else purchase for index, purchase in enumerate(kept))
     return kept
 
 
@@ -159,15 +159,12 @@ def purchase_key(kind: str, name: str) -> bytes:
 
 
 def _purchase(
-    key: bytes, event: Event, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
+    key: bytes, at: int, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
 ) -> tuple[Purchase, tuple[float, ...]]:
-    at = time_of(event)
     units = sum(line.quantity for line in goods)
     categories = tuple(dict.fromkeys(line.category for line in goods if line.category))
     products = tuple(dict.fromkeys(line.product_id for line in goods if line.product_id))
-    purchase = Purchase(
-        key, at, amount, 0, currency, units, _SEPARATOR.join(categories), _SEPARATOR.join(products[:40]), store
-    )
+    purchase = Purchase(key, at, amount, 0, currency, units, _SEPARATOR.join(categories), _SEPARATOR.join(products[:40]), store)
     private = sum(line.paid_minor for line in goods if line.private_label)
     amounts = (
         1.0,
@@ -184,25 +181,23 @@ def _purchase(
     return purchase, amounts
 
 
-def _order_completed(facet: Purchases, event: OrderCompleted) -> Purchases:
+def _order_completed(facet: Purchases, event: OrderCompleted, at: int) -> Purchases:
     order = event.data
     key = purchase_key("order", order.order_id)
-    return facet.bought(
-        *_purchase(key, event, order.products, order.amount_minor, order.currency or "", event.time)
-    )
+    return facet.bought(*_purchase(key, at, order.products, order.amount_minor, order.currency or "", event.time))
 
 
-def _order_cancelled(facet: Purchases, event: OrderCancelled) -> Purchases:
+def _order_cancelled(facet: Purchases, event: OrderCancelled, at: int) -> Purchases:
     return facet.returned(purchase_key("order", event.data.order_id), None, event.data.currency or "")
 
 
-def _order_refunded(facet: Purchases, event: OrderRefunded) -> Purchases:
+def _order_refunded(facet: Purchases, event: OrderRefunded, at: int) -> Purchases:
     order = event.data
     amount = order.amount_minor if order.total is not None or order.products else None
     return facet.returned(purchase_key("order", order.order_id), amount, order.currency or "")
 
 
-def _receipt(facet: Purchases, event: PosTransactionCompleted) -> Purchases:
+def _receipt(facet: Purchases, event: PosTransactionCompleted, at: int) -> Purchases:
     receipt = event.data
     if receipt.status != "completed":
         return facet
@@ -211,16 +206,14 @@ def _receipt(facet: Purchases, event: PosTransactionCompleted) -> Purchases:
         return replace(facet, spend=_plus(facet.spend, receipt.currency or "", receipt.amount_minor))
     local = receipt.end or receipt.begin or event.time
     key = purchase_key("pos", receipt.key)
-    return facet.bought(
-        *_purchase(key, event, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store)
-    )
+    return facet.bought(*_purchase(key, at, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store))
 
 
-def _receipt_voided(facet: Purchases, event: PosTransactionVoided) -> Purchases:
+def _receipt_voided(facet: Purchases, event: PosTransactionVoided, at: int) -> Purchases:
     return facet.returned(purchase_key("pos", event.data.key), None, event.data.currency or "")
 
 
-def _receipt_returned(facet: Purchases, event: PosReturnCompleted) -> Purchases:
+def _receipt_returned(facet: Purchases, event: PosReturnCompleted, at: int) -> Purchases:
     receipt = event.data
     key = purchase_key("pos", receipt.original) if receipt.original else b""
     return facet.returned(key, receipt.returned_minor, receipt.currency or "")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.events.decode import time_of
 from engine.events.service import ComplaintFiled, ComplaintResolved
 
 MOST_CASES = 50
@@ -70,8 +69,8 @@ def _bounded(complaints: dict[str, Complaint]) -> dict[str, Complaint]:
     return {key: complaint for key, complaint in complaints.items() if key != oldest}
 
 
-def _filed(facet: Service, event: ComplaintFiled) -> Service:
-    key, at = event.data.key, time_of(event)
+def _filed(facet: Service, event: ComplaintFiled, at: int) -> Service:
+    key = event.data.key
     before = facet.complaints.get(key, Complaint())
     after = Complaint(max(before.filed_at, at), before.resolved_at, event.data.reason or before.reason)
     return replace(
@@ -82,8 +81,8 @@ def _filed(facet: Service, event: ComplaintFiled) -> Service:
     )
 
 
-def _resolved(facet: Service, event: ComplaintResolved) -> Service:
-    key, at = event.data.key, time_of(event)
+def _resolved(facet: Service, event: ComplaintResolved, at: int) -> Service:
+    key = event.data.key
     if not key:
         return replace(facet, all_resolved_at=max(facet.all_resolved_at, at))
     before = facet.complaints.get(key, Complaint())

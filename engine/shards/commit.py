@@ -63,10 +63,12 @@ class Totals(Struct, frozen=True, array_like=True):
 
 
 class ShardRecord(Struct, frozen=True, array_like=True):
-    """What a shard knows beside its customers. `watermark`: no earlier event is expected; 0 before the first."""
+    """What a shard knows beside its customers. `watermark`: no earlier event is expected; 0 before the first. `live`: the
+    last event was of the present, so the clock may move time on while the shard is idle."""
 
     watermark: int = 0
     totals: Totals = Totals()
+    live: bool = False
 
 
 class DeadLetter(Struct, frozen=True):
@@ -117,12 +119,11 @@ class Loaded(Struct, frozen=True):
 
 
 class Facts(Struct):
-    """What the edge may want to count of one commit; nothing here is stored."""
+    """What the edge may want to count of one commit; nothing here is stored. `before` are the totals it starts from."""
 
+    before: Totals = Totals()
     arrivals: list[int] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
-    totals: Totals = Totals()
-    changes: list[str] = field(default_factory=list)
 
 
 class Commit(Struct):

@@ -13,8 +13,8 @@ from base64 import b64decode
 import msgspec
 from msgspec.structs import replace
 
-from engine.events.offers import OfferDecided
 from engine.events.decode import time_of
+from engine.events.offers import OfferDecided
 from engine.features.vector import FINGERPRINT, NO_REQUEST, packed, read_features
 from engine.ids import unit_interval
 from engine.models.base import Example
@@ -85,13 +85,10 @@ class Labels:
             )
             by_close.setdefault(at + chosen.attribution_window_ms, []).append(waiting)
         return [
-            (offers_tag(closes, decision_id, customer), closes, _ENCODER.encode(waiting))
-            for closes, waiting in by_close.items()
+            (offers_tag(closes, decision_id, customer), closes, _ENCODER.encode(waiting)) for closes, waiting in by_close.items()
         ]
 
-    def closed(
-        self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes
-    ) -> tuple[list[bytes], Profile]:
+    def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
         waiting = _WAITING.decode(raw) if raw else []
         if kind == CHURN:

@@ -26,6 +26,7 @@ from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer
 from engine.ids import digest_of
+from engine.moments import HOUR, millis
 from engine.profiles.profile import Profile
 from engine.shards.commit import (
     Batch,
@@ -45,6 +46,8 @@ from engine.shards.popularity import Popularity
 from engine.shards.timers import Timers, parsed
 
 _ID, _RECORD = 8, 12
+LIVE_MS = HOUR
+"""An event that arrives within this time of happening shows that the shard follows the present."""
 
 
 class Shard:
@@ -117,7 +120,7 @@ class ShardProcessor:
 
     def __init__(self, labels: Labels, lateness_ms: int) -> None:
         self._labels = labels
-        self._lateness_ms = lateness_ms
+        self.lateness_ms = lateness_ms
 
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
         """Decode, and name all profiles, duplicate records and waiting readings that may be touched."""
@@ -127,7 +130,7 @@ class ShardProcessor:
         reach = shard.record.watermark
         for entry in batch.entries:
             if entry.tick:
-                reach = max(reach, entry.tick - self._lateness_ms)
+                reach = max(reach, entry.tick - self.lateness_ms)
                 events.append(None)
                 continue
             event = decode_canonical(entry.event)
@@ -136,26 +139,24 @@ class ShardProcessor:
             week = seen_week(_arrival(event))
             pairs[entry.key, week] = pairs[entry.key, week - 1] = None
             if not isinstance(event, Rejected):
-                reach = max(reach, time_of(event) - self._lateness_ms)
+                reach = max(reach, time_of(event) - self.lateness_ms)
         waiting = []
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys[customer] = None
             if kind != "b":
                 waiting.append(tag)
-        return Prepared(
-            batch, events, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting))
-        )
+        return Prepared(batch, events, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
 
     def process(self, shard: Shard, prepared: Prepared, loaded: Loaded) -> Commit:
         """Fold the batch. The commit holds all that changed; `shard` is ahead of the store until it is acknowledged."""
         shard.take(loaded, prepared.needs)
         before = shard.record
-        commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts())
-        run = _Run(self._labels, self._lateness_ms, shard, commit, loaded.waiting)
+        commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts(before=before.totals))
+        run = _Run(self._labels, self.lateness_ms, shard, commit, loaded.waiting)
         for entry, event in zip(prepared.batch.entries, prepared.events, strict=True):
             run.entry(entry, event)
-        commit.record = ShardRecord(run.watermark, run.totals())
+        commit.record = ShardRecord(run.watermark, run.totals(), run.live)
         shard.record, shard.offset = commit.record, commit.offset
         shard.inflight.append(commit)
         shard.trim()
@@ -165,15 +166,13 @@ class ShardProcessor:
 def _arrival(event: Event | Rejected) -> int:
     if isinstance(event, Rejected) or event.received_at is None:
         return 0
-    return int(event.received_at.timestamp() * 1000)
+    return millis(event.received_at)
 
 
 class _Run:
     """One batch being folded."""
 
-    def __init__(
-        self, labels: Labels, lateness_ms: int, shard: Shard, commit: Commit, waiting: dict[str, bytes]
-    ) -> None:
+    def __init__(self, labels: Labels, lateness_ms: int, shard: Shard, commit: Commit, waiting: dict[str, bytes]) -> None:
         self._labels = labels
         self._lateness_ms = lateness_ms
         self._shard = shard
@@ -182,6 +181,7 @@ class _Run:
         for earlier in shard.inflight:
             self._waiting.update(earlier.waiting)
         self.watermark = shard.record.watermark
+        self.live = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
         self._counts["spend"] = dict(self._counts["spend"])
 
@@ -192,6 +192,8 @@ class _Run:
         if event is None:
             self._advance(entry.tick - self._lateness_ms)
             return
+        if not isinstance(event, Rejected) and event.type in OBEYED_AT_ONCE:
+            self._commit.settled.append(entry.key)
         reason = event if isinstance(event, Rejected) else self._refusal(entry, event)
         if reason is not None:
             self._reject(entry, reason)
@@ -219,8 +221,6 @@ class _Run:
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
     def _is_new(self, entry: Entry, event: Event) -> bool:
-        if event.type in OBEYED_AT_ONCE:
-            self._commit.settled.append(entry.key)
         if self._record_of(entry, event) is not None:
             self._count("duplicates")
             return False
@@ -231,8 +231,10 @@ class _Run:
 
     def _fold(self, entry: Entry, event: Event) -> None:
         at = time_of(event)
+        arrived = _arrival(event)
+        self.live = event.mode == "live" and arrived - at <= LIVE_MS
         self._count("events")
-        self._commit.facts.arrivals.append(_arrival(event))
+        self._commit.facts.arrivals.append(arrived)
         if isinstance(event, ErasureRequested):
             self._erase(entry.key)
         else:

@@ -41,6 +41,11 @@ class Timers:
     def __len__(self) -> int:
         return len(self._due)
 
+    @property
+    def next_due(self) -> int | None:
+        """A lower bound of when the next alarm is due; None without alarms."""
+        return self._heap[0][0] if self._heap else None
+
     def set(self, tag: str, at: int) -> None:
         """Set or move an alarm."""
         self._due[tag] = at

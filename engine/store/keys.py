@@ -20,6 +20,7 @@
 | `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
 | `stock:offer` | units reserved and taken | stock script | with the offer |
 | `lrn:*`, `snap:model` | checkpoint, offsets, journal; published numbers | model commit | for ever |
+| `beat:name` | sign of life of an engine or a learner | that process | 15 seconds |
 | `meta` | shard count, salt | first start | for ever |
 
 The braces are a hash tag: what must change together lives in one slot.
@@ -98,3 +99,7 @@ def stock(offer_id: str) -> str:
 
 def snapshot(model: str) -> str:
     return f"snap:{model}"
+
+
+def beat(name: str) -> str:
+    return f"beat:{name}"

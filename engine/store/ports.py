@@ -30,5 +30,8 @@ class ShardStore(Protocol):
         ...
 
     def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
-        """Each commit atomically, in order. "already": it was written before. "fenced": another owner was faster; nothing changed."""
+        """Each commit atomically, in order.
+
+        "already": it was written before. "fenced": another owner was faster, and nothing changed.
+        """
         ...

@@ -7,12 +7,13 @@ from typing import Any, cast
 import redis
 from redis.exceptions import RedisError, ResponseError
 
-from engine.errors import StoreUnavailable
+from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
 from engine.store import keys
 from engine.store.codec import decode_pair, decode_profile, decode_record, encode_pair, encode_profile, encode_record
 
 SEEN_SECONDS = 15 * 86_400
+BEAT_SECONDS = 15
 _COMMIT = files("engine.store").joinpath("lua/shard_commit.lua").read_text()
 
 
@@ -71,20 +72,68 @@ class RedisStore:
     def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
         with _Reaching():
             if not self._commit_sha:
-                self._commit_sha = cast("str", self.client.script_load(_COMMIT))
+                self._commit_sha = self.client.script_load(_COMMIT)
             try:
                 return self._evaluate(commits)
             except ResponseError as error:
                 if "NOSCRIPT" not in str(error):
                     raise
-                self._commit_sha = cast("str", self.client.script_load(_COMMIT))
+                self._commit_sha = self.client.script_load(_COMMIT)
                 return self._evaluate(commits)
+
+    def relay(self, shard: int) -> int:
+        """Pass on what the shard's commits left for other shards; returns how many.
+
+        A crash in between passes them on again; the receiver knows a repeat by its fingerprint.
+        """
+        with _Reaching():
+            waiting = cast("list[tuple[bytes, dict[bytes, bytes]]]", self.client.xrange(keys.outbox(shard), count=1000))
+            if not waiting:
+                return 0
+            pipe = self.client.pipeline(transaction=False)
+            for _, fields in waiting:
+                entry = Entry("", fields[b"e"], fields[b"h"], fields[b"k"].decode())
+                pipe.xadd(keys.events(int(fields[b"s"])), _fields(entry))  # type: ignore[arg-type]
+            pipe.execute()
+            self.client.xdel(keys.outbox(shard), *(name for name, _ in waiting))
+        return len(waiting)
+
+    def claim(self, shards: int) -> None:
+        """Write the shard count at first start. Raises `InvariantBroken` where the store was started with another one."""
+        with _Reaching():
+            self.client.hsetnx(keys.META, "shards", str(shards))
+            held = int(cast("bytes", self.client.hget(keys.META, "shards")))
+        if held != shards:
+            raise InvariantBroken(
+                f"this store was started with {held} shards and cannot be run with {shards}: customers would move"
+            )
+
+    def beat(self, name: str) -> None:
+        """Say that a process is alive."""
+        with _Reaching():
+            self.client.set(keys.beat(name), "1", ex=BEAT_SECONDS)
+
+    def trim(self, shards: Sequence[int], before: Mapping[str, int]) -> None:
+        """Let go of what is older than retention says: `before` gives epoch milliseconds for `events`, `dead` and `decisions`.
+
+        Events go only where they are committed, whatever their age.
+        """
+        with _Reaching():
+            for shard in shards:
+                committed = cast("bytes | None", self.client.get(keys.offset(shard)))
+                pipe = self.client.pipeline(transaction=False)
+                if committed:
+                    oldest = min(before["events"], int(committed.split(b"-")[0]))
+                    pipe.xtrim(keys.events(shard), minid=str(oldest), approximate=True)
+                pipe.xtrim(keys.dead(shard), minid=str(before["dead"]), approximate=True)
+                pipe.xtrim(keys.decisions(shard), minid=str(before["decisions"]), approximate=True)
+                pipe.execute()
 
     def _evaluate(self, commits: Sequence[Commit]) -> list[Outcome]:
         pipe = self.client.pipeline(transaction=False)
         for commit in commits:
             names, values = _arguments(commit)
-            pipe.execute_command("EVALSHA", self._commit_sha, len(names), *names, *values)
+            pipe.evalsha(self._commit_sha, len(names), *names, *values)
         return [cast("Outcome", answer.decode()) for answer in pipe.execute()]
 
 

@@ -1,0 +1,63 @@
+"""What the engine process counts. No label holds anything that a caller typed."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from engine.shards.commit import Commit, Totals
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+
+COMMITTED = Counter("regulars_events_committed_total", "Events folded into profiles by a commit")
+DUPLICATES = Counter("regulars_events_duplicate_total", "Events that had been taken before")
+LATE = Counter("regulars_events_late_total", "Events older than their shard's watermark; they count all the same")
+FUTURE = Counter("regulars_events_future_total", "Events dated at their arrival because their time lay ahead of it")
+REJECTED = Counter("regulars_events_rejected_total", "Events that could not be used", ["reason"])
+DEAD_LETTERS = Counter("regulars_dead_letters_total", "Dead letters written")
+OFFERS = Counter("regulars_offers_total", "Offers by what became of them", ["outcome"])
+LABELS = Counter("regulars_labels_total", "Labels that matured")
+FRESHNESS = Histogram("regulars_freshness_seconds", "From acceptance to commit, live events only", buckets=_FAST)
+COMMIT_SECONDS = Histogram("regulars_commit_seconds", "One round of commits, on the wire", buckets=_FAST)
+FENCED = Counter("regulars_fenced_commits_total", "Commits refused because another owner had committed")
+STORE_RETRIES = Counter("regulars_store_retries_total", "Commits tried again because Redis did not answer")
+CUSTOMERS = Gauge("regulars_customers", "Customers with a profile", multiprocess_mode="livesum")
+PURCHASES = Gauge("regulars_purchases", "Purchases that stand", multiprocess_mode="livesum")
+SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["currency"], multiprocess_mode="livesum")
+TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
+WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
+
+_OUTCOMES = ("decided", "shown", "clicked", "redeemed")
+for _outcome in _OUTCOMES:
+    OFFERS.labels(outcome=_outcome)
+
+
+def count(commit: Commit, now_ms: int) -> None:
+    """Count one commit that has landed."""
+    before, after = commit.facts.before, commit.record.totals
+    COMMITTED.inc(after.events - before.events)
+    DUPLICATES.inc(after.duplicates - before.duplicates)
+    LATE.inc(after.late - before.late)
+    FUTURE.inc(after.from_the_future - before.from_the_future)
+    LABELS.inc(after.labels - before.labels)
+    DEAD_LETTERS.inc(len(commit.dead))
+    for outcome in _OUTCOMES:
+        change = getattr(after, f"offers_{outcome}") - getattr(before, f"offers_{outcome}")
+        if change:
+            OFFERS.labels(outcome=outcome).inc(max(change, 0))
+    for reason, times in commit.facts.rejected.items():
+        REJECTED.labels(reason=reason).inc(times)
+    for arrived in commit.facts.arrivals:
+        if arrived:
+            FRESHNESS.observe(max(now_ms - arrived, 0) / 1000.0)
+
+
+def gauge(totals: list[Totals], timers: int, watermark: int) -> None:
+    """State of all shards of this process."""
+    CUSTOMERS.set(sum(one.customers for one in totals))
+    PURCHASES.set(sum(one.purchases for one in totals))
+    spend: dict[str, int] = {}
+    for one in totals:
+        for currency, amount in one.spend.items():
+            spend[currency] = spend.get(currency, 0) + amount
+    for currency, amount in spend.items():
+        SPEND.labels(currency=currency).set(amount)
+    TIMERS.set(timers)
+    WATERMARK.set(watermark / 1000.0)
