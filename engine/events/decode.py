@@ -271,10 +271,17 @@ AHEAD_MS = 5 * MINUTE
 
 def time_of(event: Event) -> Millis:
     """When it happened; an event from the future is dated at its arrival."""
-    at = millis(event.time)
-    return millis(event.received_at) if event.received_at is not None and is_from_the_future(event) else at
+    return times_of(event)[0]
 
 
-def is_from_the_future(event: Event) -> bool:
-    """Whether the sender's clock is so wrong that the event's time cannot be believed."""
-    return event.received_at is not None and millis(event.time) > millis(event.received_at) + AHEAD_MS
+def arrival_of(event: Event) -> Millis:
+    """When it came in, on the server's clock; 0 where nobody stamped it."""
+    return millis(event.received_at) if event.received_at is not None else Millis(0)
+
+
+def times_of(event: Event) -> tuple[Millis, Millis, bool]:
+    """(when it happened, when it came in, whether its own time lay so far ahead that it is dated at its arrival)."""
+    at, arrived = millis(event.time), arrival_of(event)
+    if arrived and at > arrived + AHEAD_MS:
+        return arrived, arrived, True
+    return at, arrived, False

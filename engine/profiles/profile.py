@@ -7,8 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.events.base import Event
-from engine.events.decode import time_of
-from engine.moments import millis
+from engine.events.decode import arrival_of, time_of
 from engine.profiles import browsing, consent, identity, offer_history, purchases, service
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import Consents
@@ -30,11 +29,10 @@ class Part(Struct, frozen=True, array_like=True):
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
-        changed: dict[str, Any] = {"identity": self.identity.met(event, at)}
-        for name, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
-            facet = changed.get(name) or getattr(self, name)
-            changed[name] = handler(facet, event, at)
-        return replace(self, **changed)
+        facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
+        for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
+            facets[index] = handler(facets[index], event, at)
+        return Part(*facets)
 
     def merge(self, other: "Part") -> "Part":
         """Both parts as one; order does not matter beyond rounding."""
@@ -58,11 +56,11 @@ _FACETS: dict[str, dict[str, Any]] = {
     "service": service.HANDLERS,
     "consent": consent.HANDLERS,
 }
-_HANDLERS: dict[str, list[tuple[str, Any]]] = {}
-for _name, _handlers in _FACETS.items():
-    for _type, _handler in _handlers.items():
-        _HANDLERS.setdefault(_type, []).append((_name, _handler))
-_UNKNOWN_TYPE: list[tuple[str, Any]] = [("browsing", browsing.activity)]
+_HANDLERS: dict[str, list[tuple[int, Any]]] = {}
+for _index, _name in enumerate(Part.__struct_fields__):
+    for _type, _handler in _FACETS[_name].items():
+        _HANDLERS.setdefault(_type, []).append((_index, _handler))
+_UNKNOWN_TYPE: list[tuple[int, Any]] = [(Part.__struct_fields__.index("browsing"), browsing.activity)]
 
 
 class Profile(Struct, frozen=True, array_like=True):
@@ -80,15 +78,14 @@ class Profile(Struct, frozen=True, array_like=True):
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
-        part = self.parts.get(self.key, NO_PART)
-        arrived = millis(event.received_at) if event.received_at else 0
-        return Profile(
-            self.key,
-            {**self.parts, self.key: part.after(event, time_of(event))},
-            self.next_boundary,
-            max(self.arrived_at, arrived),
-            self.events + 1,
-        )
+        return self.folded(event, time_of(event), arrival_of(event))
+
+    def folded(self, event: Event, at: int, arrived: int) -> "Profile":
+        """`after` for a caller who has read the event's times already."""
+        key = self.key
+        part = self.parts.get(key, NO_PART).after(event, at)
+        parts = {**self.parts, key: part}
+        return Profile(key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1)
 
     @property
     def whole(self) -> Part:

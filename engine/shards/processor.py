@@ -12,6 +12,7 @@ whatever is due by then happens, in order of (due, tag).
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -19,15 +20,16 @@ from msgspec.structs import replace
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
-from engine.events.decode import decode_canonical, encode_canonical, is_from_the_future, time_of
+from engine.events.decode import decode_canonical, encode_canonical, times_of
 from engine.events.offers import OfferDecided
 from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer
 from engine.ids import digest_of
-from engine.moments import HOUR, millis
+from engine.moments import HOUR
 from engine.profiles.profile import Profile
+from engine.profiles.purchases import Purchases
 from engine.shards.commit import (
     Batch,
     Commit,
@@ -107,11 +109,20 @@ class Shard:
         self.inflight.remove(commit)
 
 
-class Prepared(msgspec.Struct):
+class Read(NamedTuple):
+    """An entry that is decoded: when its event happened and came in, and whether its time lay too far ahead."""
+
+    event: Event | Rejected | None
+    at: int = 0
+    arrived: int = 0
+    from_the_future: bool = False
+
+
+class Prepared(NamedTuple):
     """A batch that is decoded, with what it needs."""
 
     batch: Batch
-    events: list[Event | Rejected | None]
+    entries: list[Read]
     needs: Needs
 
 
@@ -124,29 +135,30 @@ class ShardProcessor:
 
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
         """Decode, and name all profiles, duplicate records and waiting readings that may be touched."""
-        events: list[Event | Rejected | None] = []
+        entries: list[Read] = []
         keys: dict[str, None] = {}
         pairs: dict[tuple[str, int], None] = {}
         reach = shard.record.watermark
         for entry in batch.entries:
             if entry.tick:
                 reach = max(reach, entry.tick - self.lateness_ms)
-                events.append(None)
+                entries.append(Read(None))
                 continue
             event = decode_canonical(entry.event)
-            events.append(event)
+            read = Read(event) if isinstance(event, Rejected) else Read(event, *times_of(event))
+            entries.append(read)
             keys[entry.key] = None
-            week = seen_week(_arrival(event))
+            week = seen_week(read.arrived)
             pairs[entry.key, week] = pairs[entry.key, week - 1] = None
-            if not isinstance(event, Rejected):
-                reach = max(reach, time_of(event) - self.lateness_ms)
+            if not read.from_the_future:
+                reach = max(reach, read.at - self.lateness_ms)
         waiting = []
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys[customer] = None
             if kind != "b":
                 waiting.append(tag)
-        return Prepared(batch, events, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
+        return Prepared(batch, entries, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
 
     def process(self, shard: Shard, prepared: Prepared, loaded: Loaded) -> Commit:
         """Fold the batch. The commit holds all that changed; `shard` is ahead of the store until it is acknowledged."""
@@ -154,19 +166,13 @@ class ShardProcessor:
         before = shard.record
         commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts(before=before.totals))
         run = _Run(self._labels, self.lateness_ms, shard, commit, loaded.waiting)
-        for entry, event in zip(prepared.batch.entries, prepared.events, strict=True):
-            run.entry(entry, event)
+        for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
+            run.entry(entry, read)
         commit.record = ShardRecord(run.watermark, run.totals(), run.live)
         shard.record, shard.offset = commit.record, commit.offset
         shard.inflight.append(commit)
         shard.trim()
         return commit
-
-
-def _arrival(event: Event | Rejected) -> int:
-    if isinstance(event, Rejected) or event.received_at is None:
-        return 0
-    return millis(event.received_at)
 
 
 class _Run:
@@ -188,30 +194,32 @@ class _Run:
     def totals(self) -> Totals:
         return Totals(**self._counts)
 
-    def entry(self, entry: Entry, event: Event | Rejected | None) -> None:
+    def entry(self, entry: Entry, read: Read) -> None:
+        event = read.event
         if event is None:
             self._advance(entry.tick - self._lateness_ms)
             return
-        if not isinstance(event, Rejected) and event.type in OBEYED_AT_ONCE:
+        if isinstance(event, Rejected):
+            self._reject(entry, event)
+            return
+        if event.type in OBEYED_AT_ONCE:
             self._commit.settled.append(entry.key)
-        reason = event if isinstance(event, Rejected) else self._refusal(entry, event)
-        if reason is not None:
-            self._reject(entry, reason)
-        elif not isinstance(event, Rejected) and self._is_new(entry, event):
-            self._fold(entry, event)
-
-    def _refusal(self, entry: Entry, event: Event) -> Rejected | None:
         if self._shard.gone and digest_of(entry.key.encode()) in self._shard.gone:
-            return Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id)
-        record = self._record_of(entry, event)
-        if record is not None and record != entry.fingerprint[_ID:]:
-            return Rejected("id.conflict", "an event with this id and another content was accepted before", "id", event.id)
-        return None
-
-    def _record_of(self, entry: Entry, event: Event) -> bytes | None:
-        week, name = seen_week(_arrival(event)), entry.fingerprint[:_ID]
-        current = self._shard.seen((entry.key, week)).get(name)
-        return current if current is not None else self._shard.seen((entry.key, week - 1)).get(name)
+            self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
+            return
+        week, name, payload = seen_week(read.arrived), entry.fingerprint[:_ID], entry.fingerprint[_ID:]
+        current = self._shard.seen((entry.key, week))
+        known = current.get(name) or self._shard.seen((entry.key, week - 1)).get(name)
+        if known is None:
+            current[name] = payload
+            pair = (entry.key, week)
+            self._commit.seen[pair] = self._commit.seen.get(pair, b"") + entry.fingerprint
+            self._fold(entry.key, event, read)
+        elif known == payload:
+            self._count("duplicates")
+        else:
+            detail = "an event with this id and another content was accepted before"
+            self._reject(entry, Rejected("id.conflict", detail, "id", event.id))
 
     def _reject(self, entry: Entry, reason: Rejected) -> None:
         raw = b"" if reason.code == "customer.erased" else entry.event
@@ -220,30 +228,17 @@ class _Run:
         rejected = self._commit.facts.rejected
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
-    def _is_new(self, entry: Entry, event: Event) -> bool:
-        if self._record_of(entry, event) is not None:
-            self._count("duplicates")
-            return False
-        pair = (entry.key, seen_week(_arrival(event)))
-        self._shard.seen(pair)[entry.fingerprint[:_ID]] = entry.fingerprint[_ID:]
-        self._commit.seen[pair] = self._commit.seen.get(pair, b"") + entry.fingerprint
-        return True
-
-    def _fold(self, entry: Entry, event: Event) -> None:
-        at = time_of(event)
-        arrived = _arrival(event)
-        self.live = event.mode == "live" and arrived - at <= LIVE_MS
+    def _fold(self, key: str, event: Event, read: Read) -> None:
+        at = read.at
+        self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         self._count("events")
-        self._commit.facts.arrivals.append(arrived)
+        self._commit.facts.arrivals.append(read.arrived)
         if isinstance(event, ErasureRequested):
-            self._erase(entry.key)
+            self._erase(key)
         else:
-            before = self._shard.profile(entry.key)
-            before = self._boundaries(before, at)
-            after = before.after(event)
-            after = self._follow(before, after, event, at)
-            self._store(after)
-        if is_from_the_future(event):
+            before = self._boundaries(self._shard.profile(key), at)
+            self._store(self._follow(before, before.folded(event, at, read.arrived), event, at))
+        if read.from_the_future:
             self._count("from_the_future")
             return
         if at < self.watermark:
@@ -252,27 +247,36 @@ class _Run:
 
     def _follow(self, before: Profile, after: Profile, event: Event, at: int) -> Profile:
         """What an event sets off beside its fold: exact totals, popularity, the next boundary, offers that wait."""
+        if before.events == 0 and has_customer(after.key):
+            self._count("customers")
         old, new = before.part_of(before.key), after.part_of(after.key)
-        self._count("customers", int(before.events == 0 and has_customer(after.key)))
-        self._count("purchases", new.purchases.count - old.purchases.count)
-        for currency, amount in new.purchases.spend.items():
-            change = amount - old.purchases.spend.get(currency, 0)
-            if change:
-                spend = self._counts["spend"]
-                spend[currency] = spend.get(currency, 0) + change
-        for name in ("decided", "shown", "clicked", "redeemed"):
-            self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
-        if new.purchases.count > old.purchases.count:
-            if isinstance(event, OrderCompleted | PosTransactionCompleted):
-                categories = new.purchases.last[-1].categories if new.purchases.last[-1].at == at else ()
-                self._commit.popularity.update(self._shard.popularity.bought(categories, at))
-            if not after.next_boundary and has_customer(after.key):
-                after = replace(after, next_boundary=self._labels.boundary_after(after.key, at))
-                self._set(*self._labels.boundary_timer(after))
+        if new.purchases is not old.purchases:
+            after = self._bought(old.purchases, new.purchases, after, event, at)
+        if new.offers is not old.offers:
+            for name in ("decided", "shown", "clicked", "redeemed"):
+                self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
         if isinstance(event, OfferDecided):
             self._commit.decisions.append(encode_canonical(event))
             for tag, due, waiting in self._labels.offers_waiting(after.key, event):
                 self._wait(tag, due, waiting)
+        return after
+
+    def _bought(self, old: Purchases, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
+        for currency, amount in new.spend.items():
+            change = amount - old.spend.get(currency, 0)
+            if change:
+                spend = self._counts["spend"]
+                spend[currency] = spend.get(currency, 0) + change
+        self._count("purchases", new.count - old.count)
+        if new.count <= old.count:
+            return after
+        if isinstance(event, OrderCompleted | PosTransactionCompleted):
+            bought = next((one for one in reversed(new.last) if one.at == at), None)
+            self._commit.popularity.update(self._shard.popularity.bought(bought.categories if bought else (), at))
+        if after.next_boundary or not has_customer(after.key):
+            return after
+        after = replace(after, next_boundary=self._labels.boundary_after(after.key, at))
+        self._set(*self._labels.boundary_timer(after))
         return after
 
     def _boundaries(self, profile: Profile, at: int) -> Profile:
