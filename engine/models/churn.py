@@ -1,6 +1,6 @@
 """Churn: the probability that a customer makes no purchase within the churn horizon.
 
-A Bayesian logit over all readings of the customer, of which those of purchases and their rhythm bend. It learns an
+A Bayesian logit over the readings of the customer, of which those of purchases and their rhythm bend. It learns an
 example when its horizon has ended and never earlier: whoever bought again is known at once, so learning early would
 first learn from returners only.
 
@@ -23,7 +23,25 @@ BASE_LOGIT = -2.0
 """Where the intercept starts: about one customer in eight, until labels say otherwise."""
 
 _BENDING = ("rfm.", "affinity.")
-_NOT_AT_A_BOUNDARY = "request."
+_LEFT_OUT = frozenset(
+    {
+        "rfm.frequency",
+        "rfm.weekend_share",
+        "rfm.evening_share",
+        "rfm.stores",
+        "rfm.last_amount",
+        "rfm.units_per_trip",
+        "rfm.lines_per_trip",
+        "offers.discount_share_28d",
+        "offers.discount_share_112d",
+        "offers.coupon_share_56d",
+        "offers.coupons_112d",
+        "affinity.private_label_56d",
+        "request.web",
+        "request.pos",
+    }
+)
+"""What a basket looks like says next to nothing about the next visit and costs .001 AUC; a boundary has no request."""
 
 
 class ChurnLearner:
@@ -39,13 +57,13 @@ class ChurnLearner:
         fingerprint: str,
         horizon_days: float = 28.0,
         activity_days: float = 28.0,
-        prior_precision: float = 10.0,
+        prior_precision: float = 30.0,
     ) -> None:
         self.names = tuple(names)
         self.fingerprint = fingerprint
         self.horizon_days = horizon_days
         self.activity_days = activity_days
-        chosen = [place for place, name in enumerate(names) if not name.startswith(_NOT_AT_A_BOUNDARY)]
+        chosen = [place for place, name in enumerate(names) if name not in _LEFT_OUT]
         self._columns = np.array(chosen, dtype=np.intp)
         self._recency = self.names.index("rfm.recency")
         readings = tuple(self.names[place] for place in chosen)
@@ -95,9 +113,7 @@ class ChurnLearner:
         """A learner of the same make that continues from a state."""
         if state.facts.get("fingerprint") != self.fingerprint or state.facts.get("terms") != self._terms():
             raise SnapshotMismatch("this churn state is of other features, another horizon or another activity window")
-        fresh = type(self)(
-            self.names, self.fingerprint, self.horizon_days, self.activity_days, self.logit.prior_precision
-        )
+        fresh = type(self)(self.names, self.fingerprint, self.horizon_days, self.activity_days, self.logit.prior_precision)
         fresh.logit = self.logit.from_state(state)
         fresh._progress = Progress.from_state(state)
         return fresh

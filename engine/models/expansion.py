@@ -58,9 +58,7 @@ def layout_of(
     return Layout(
         names=tuple(names),
         plain=np.array([i for i in positions if names[i] in plain], dtype=np.intp),
-        bending=np.array(
-            [i for i in positions if names[i] not in plain and names[i] not in straight and knots], dtype=np.intp
-        ),
+        bending=np.array([i for i in positions if names[i] not in plain and names[i] not in straight and knots], dtype=np.intp),
         knots=tuple(float(knot) for knot in knots),
     )
 

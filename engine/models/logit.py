@@ -85,7 +85,8 @@ class BayesianLogit(Classifier):
     >>> model.predict_one({"visits": 2}), model.predict_one({"visits": 39})
     (False, True)
 
-    A value that is not finite teaches nothing; an absent one counts as an average reading.
+    A value that is not finite teaches nothing; an absent one counts as an average reading. None is an empty tuple, which
+    River cannot clone.
 
     """
 
@@ -95,10 +96,10 @@ class BayesianLogit(Classifier):
         intercept_precision: float = 0.1,
         intercept: float = 0.0,
         knots: tuple[float, ...] = (-1.0, 1.0),
-        plain: tuple[str, ...] = (),
-        straight: tuple[str, ...] = (),
-        prior_means: tuple[tuple[str, float], ...] = (),
-        names: tuple[str, ...] = (),
+        plain: tuple[str, ...] | None = None,
+        straight: tuple[str, ...] | None = None,
+        prior_means: tuple[tuple[str, float], ...] | None = None,
+        names: tuple[str, ...] | None = None,
     ) -> None:
         if prior_precision <= 0 or intercept_precision <= 0:
             raise ValueError("a precision is greater than 0")
@@ -112,16 +113,16 @@ class BayesianLogit(Classifier):
         self.names = names
         self.learned = 0
         self.unlearnable = 0
-        self._set_out(names)
+        self._set_out(names or ())
 
     def _set_out(self, names: Sequence[str]) -> None:
-        self._layout = layout_of(names, self.knots, self.plain, self.straight)
+        self._layout = layout_of(names, self.knots, self.plain or (), self.straight or ())
         width = self._layout.width
         if width > MAX_WIDTH:
             raise ValueError(f"{width} inputs, at most {MAX_WIDTH}: let fewer readings bend, or drop some")
         self._moments = Moments(len(names))
         self._positions = {name: position for position, name in enumerate(names)}
-        means = dict(self.prior_means)
+        means = dict(self.prior_means or ())
         self._weights = np.zeros(width)
         self._weights[0] = self.intercept
         self._weights[1 : 1 + len(names)] = [means.get(name, 0.0) for name in names]

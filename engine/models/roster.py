@@ -27,9 +27,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 def _churn(inputs: Inputs) -> Learner:
-    return ChurnLearner(
-        inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days, inputs.churn_activity_days
-    )
+    return ChurnLearner(inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days, inputs.churn_activity_days)
 
 
 def _next_best_offer(inputs: Inputs) -> Learner:

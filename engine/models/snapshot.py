@@ -146,7 +146,7 @@ def _open(kind: str, sealed: bytes, decoder: msgspec.msgpack.Decoder[_Body]) -> 
         if blake2b(seal.body, digest_size=_DIGEST_BYTES).digest() != seal.digest:
             raise SnapshotMismatch(f"the checksum of this {kind} does not match its content")
         return decoder.decode(seal.body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SnapshotMismatch(f"not a {kind}: {error}") from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from engine.models.evaluation import auc, calibration_error, log_loss
 from engine.models.snapshot import Numbers
 
-SIZE = 8192
+SIZE = 4096
 
 LEAST = 50
 """Fewer predictions than this say nothing."""

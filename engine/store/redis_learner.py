@@ -1,0 +1,163 @@
+"""What the learner keeps in Redis: one atomic, fenced write holds offsets, complete states, journal and snapshots.
+
+| key | holds |
+|---|---|
+| `lrn:head` | the name of the last model commit; every commit names the one it follows |
+| `lrn:offsets` | how far each shard's examples are learned |
+| `lrn:state:model` | complete state of one learner |
+| `lrn:journal` | stream of journal entries, one a commit |
+| `snap:model` | published numbers |
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Literal, cast
+
+import msgspec
+import redis
+from redis.exceptions import RedisError
+
+from engine.errors import StoreUnavailable
+from engine.models.journal import Entry, decode_entry
+from engine.store import keys
+from engine.store.codec import decode_pair
+
+HEAD, OFFSETS, JOURNAL = "lrn:head", "lrn:offsets", "lrn:journal"
+
+_COMMIT = files("engine.store").joinpath("lua/model_commit.lua").read_text()
+_OFFSETS = msgspec.msgpack.Decoder(dict[int, str])
+_ENCODER = msgspec.msgpack.Encoder()
+
+Stream = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+def state_key(model: str) -> str:
+    """The key of one learner's complete state."""
+    return f"lrn:state:{model}"
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The learner's record as the last commit left it; `number` counts commits."""
+
+    head: str = ""
+    number: int = 0
+    offsets: dict[int, str] = {}
+    states: dict[str, bytes] = {}
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Encoded examples of one shard in stream order, and the id of the last."""
+
+    shard: int
+    last: str
+    examples: tuple[bytes, ...]
+
+
+class ModelCommit(msgspec.Struct, frozen=True):
+    """Everything one model commit writes. States and snapshots of models that learned nothing may be left out."""
+
+    expected: str
+    head: str
+    number: int
+    entry: bytes
+    offsets: Mapping[int, str]
+    states: Mapping[str, bytes] = {}
+    snapshots: Mapping[str, bytes] = {}
+
+
+class RedisLearnerStore:
+    """One connection of the learner. Every failure to reach Redis is a `StoreUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        self.client: redis.Redis = redis.Redis.from_url(url, protocol=2, socket_timeout=30.0)
+        self._commit = self.client.register_script(_COMMIT)
+
+    def open(self, models: Sequence[str]) -> Held:
+        """The record, read in one transaction."""
+        try:
+            pipe = self.client.pipeline(transaction=True)
+            pipe.mget([HEAD, OFFSETS, *(state_key(model) for model in models)])
+            pipe.xrevrange(JOURNAL, count=1)
+            (head, offsets, *states), last = pipe.execute()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return Held(
+            head.decode() if head else "",
+            int(last[0][0].split(b"-")[0]) if last else 0,
+            _OFFSETS.decode(offsets) if offsets else {},
+            {model: raw for model, raw in zip(models, states, strict=True) if raw is not None},
+        )
+
+    def read(self, offsets: Mapping[int, str], most: int, block_ms: int) -> list[Taken]:
+        """At most `most` examples after the offsets, shard by shard; waits up to `block_ms` for the first.
+
+        One command reads all shards, so `most` is shared out between them; a shard that has more is read on.
+        """
+        streams = {keys.examples(shard): last for shard, last in offsets.items()}
+        names = {keys.examples(shard).encode(): shard for shard in offsets}
+        each = max(1, most // max(1, len(streams)))
+        try:
+            found = cast(
+                "list[tuple[bytes, Stream]]",
+                self.client.xread(streams, count=each, block=block_ms or None) or [],  # type: ignore[arg-type]
+            )
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return [
+            Taken(names[name], entries[-1][0].decode(), tuple(fields.get(b"x", b"") for _, fields in entries))
+            for name, entries in found
+        ]
+
+    def between(self, shard: int, after: str, last: str) -> list[bytes]:
+        """The encoded examples of a shard after one id and up to another."""
+        try:
+            found = cast("Stream", self.client.xrange(keys.examples(shard), f"({after}", last))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return [fields.get(b"x", b"") for _, fields in found]
+
+    def commit(self, commit: ModelCommit) -> Literal["written", "already", "fenced"]:
+        """Write all of it if nobody else committed since `expected`.
+
+        "already" means an earlier attempt of this very commit was written, though its answer was lost.
+        """
+        strings: dict[str, bytes] = {OFFSETS: _ENCODER.encode(dict(commit.offsets))}
+        strings.update((state_key(model), raw) for model, raw in commit.states.items())
+        strings.update((keys.snapshot(model), raw) for model, raw in commit.snapshots.items())
+        names = [HEAD, JOURNAL, *strings]
+        values: list[bytes | str | int] = [commit.expected, commit.head, commit.number, commit.entry]
+        values += strings.values()
+        try:
+            answer = self._commit(names, values)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return cast('Literal["written", "already", "fenced"]', cast("bytes", answer).decode())
+
+    def journal(self) -> Iterator[Entry]:
+        """Every journal entry from the first, page by page."""
+        after = "-"
+        while True:
+            try:
+                page = cast("Stream", self.client.xrange(JOURNAL, after, count=1000))
+            except (RedisError, OSError) as error:
+                raise StoreUnavailable(str(error)) from error
+            if not page:
+                return
+            for name, fields in page:
+                yield decode_entry(fields[b"j"])
+                after = f"({name.decode()}"
+
+    def popularity(self, shards: Sequence[int]) -> list[dict[str, tuple[float, int]]]:
+        """What everybody buys, as each shard counts it."""
+        try:
+            pipe = self.client.pipeline(transaction=False)
+            for shard in shards:
+                pipe.hgetall(keys.popularity(shard))
+            hashes = pipe.execute()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return [{name.decode(): decode_pair(raw) for name, raw in one.items()} for one in hashes]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.client.close()

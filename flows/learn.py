@@ -1,0 +1,228 @@
+"""The learner process: matured labels in, models out.
+
+It reads the example streams of all shards, learns each model in the order of what it read, and commits: one atomic,
+fenced write holds how far it has read, the complete states, the journal of the order, and the published snapshots. So
+a kill at any moment costs time and nothing else: whatever was learned since the last commit is learned again.
+
+There is one learner. A second one is harmless: whoever commits second is fenced and stops (exit code 3).
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+from config.logging import log_to_stderr
+from config.settings import LearnSettings
+from engine.decisioning.offer_features import OFFER_NAMES
+from engine.errors import Fenced, StoreUnavailable
+from engine.features.affinity import CROSS_NAMES
+from engine.features.vector import FINGERPRINT, NAMES
+from engine.models.base import Learner, Report
+from engine.models.journal import Entry, Run, encode_entry, head_after, learn_all
+from engine.models.next_best_offer import with_popularity
+from engine.models.roster import Inputs, learners
+from engine.models.scoring import NEXT_BEST_OFFER
+from engine.models.snapshot import Snapshot, SnapshotMismatch, decode_state, encode_snapshot, encode_state
+from engine.shards.popularity import shares
+from engine.store.redis_learner import ModelCommit, RedisLearnerStore
+from flows import learn_metrics
+
+LOG = logging.getLogger("learn")
+
+EXIT_FENCED = 3
+POPULARITY_S = 2.0
+"""Everybody's habit is read again at most this often: it fades over weeks."""
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
+
+
+def product_inputs(horizon_days: float = 28.0, activity_days: float = 28.0) -> Inputs:
+    """What the product's own examples hold."""
+    return Inputs(NAMES, FINGERPRINT, OFFER_NAMES, CROSS_NAMES, horizon_days, activity_days)
+
+
+class Learning:
+    """The learners with what they have taken since the last commit. Time is given to it, so that tests can.
+
+    `take` and `commit` may fail with `StoreUnavailable` and be called again: nothing is learned twice, and a commit
+    whose answer was lost is recognised as written.
+    """
+
+    def __init__(
+        self, store: RedisLearnerStore, inputs: Inputs, shards: int = 64, most: int = 1000, spacing_ms: int = 100
+    ) -> None:
+        self._store = store
+        self._shards = shards
+        self._most = most
+        self._spacing_s = spacing_ms / 1000
+        self._fresh = learners(inputs)
+        held = store.open(tuple(self._fresh))
+        self._head, self._number = held.head, held.number
+        self._offsets = {shard: held.offsets.get(shard, "0-0") for shard in range(shards)}
+        self._afresh: list[str] = []
+        self.learners = {name: self._restored(name, held.states) for name in self._fresh}
+        self._told = {name: Report(name) for name in self._fresh}
+        self._runs: list[Run] = []
+        self._touched = set(self._fresh)
+        self._committing: ModelCommit | None = None
+        self._committed_at = self._looked_at = float("-inf")
+        self._published_at: dict[str, float] = {}
+        self._popularity: dict[str, float] = {}
+
+    def _restored(self, name: str, states: Mapping[str, bytes]) -> Learner:
+        fresh = self._fresh[name]
+        if name not in states:
+            return fresh
+        try:
+            return fresh.from_state(decode_state(states[name]))
+        except SnapshotMismatch as mismatch:
+            LOG.warning("the model begins afresh", extra={"model": name, "why": str(mismatch)})
+            self._afresh.append(name)
+            return fresh
+
+    @property
+    def pending(self) -> int:
+        """Examples taken since the last commit."""
+        return sum(run.count for run in self._runs)
+
+    def take(self, block_ms: int) -> int:
+        """Read and learn one batch; returns how many examples it held. Waits up to `block_ms` where there is none."""
+        if self._committing is not None:
+            return 0
+        count = 0
+        for taken in self._store.read(self._offsets, self._most, block_ms):
+            given = learn_all(self.learners, taken.examples)
+            self._touched.update(model for model in given if model)
+            learn_metrics.SKIPPED.labels("none", "unreadable").inc(given[""])
+            self._offsets[taken.shard] = taken.last
+            self._runs.append(Run(taken.shard, taken.last, len(taken.examples)))
+            count += len(taken.examples)
+        return count
+
+    def due(self, now_s: float) -> bool:
+        """Whether there is something to commit and the last commit is long enough ago."""
+        wanted = self._committing is not None or bool(self._runs) or bool(self._touched)
+        return wanted and now_s - self._committed_at >= self._spacing_s
+
+    def look_around(self, now_s: float) -> None:
+        """Read what everybody buys, now and then; a change is published with the next commit."""
+        if now_s - self._looked_at < POPULARITY_S:
+            return
+        self._looked_at = now_s
+        popularity = shares(list(self._store.popularity(range(self._shards))))
+        if popularity != self._popularity:
+            self._popularity = popularity
+            self._touched.add(NEXT_BEST_OFFER)
+
+    def commit(self, now_s: float) -> None:
+        """Write what was learned. Raises `Fenced` where another learner was faster."""
+        if self._committing is None:
+            self._committing = self._prepared()
+        started = time.perf_counter()
+        outcome = self._store.commit(self._committing)
+        learn_metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
+        learn_metrics.COMMITS.labels(outcome).inc()
+        if outcome == "fenced":
+            raise Fenced("another learner has committed since")
+        self._head, self._number = self._committing.head, self._committing.number
+        written = set(self._committing.states)
+        for name in written:
+            self._published_at[name] = now_s
+            report = self.learners[name].report()
+            learn_metrics.tell(self._told[name], report)
+            self._told[name] = report
+        self._committed_at = now_s
+        self._committing = None
+        self._runs, self._afresh = [], []
+        self._touched -= written
+
+    def _prepared(self) -> ModelCommit:
+        entry = encode_entry(Entry(self._number + 1, tuple(self._runs), tuple(self._afresh)))
+        names = sorted(self._touched)
+        return ModelCommit(
+            expected=self._head,
+            head=head_after(self._head, entry),
+            number=self._number + 1,
+            entry=entry,
+            offsets=dict(self._offsets),
+            states={name: encode_state(self.learners[name].state()) for name in names},
+            snapshots={name: encode_snapshot(self._published(name)) for name in names},
+        )
+
+    def _published(self, name: str) -> Snapshot:
+        snapshot = self.learners[name].publish()
+        return with_popularity(snapshot, self._popularity) if name == NEXT_BEST_OFFER else snapshot
+
+    def tell_age(self, now_s: float) -> None:
+        """Show how old the published numbers are."""
+        for name, at in self._published_at.items():
+            learn_metrics.AGE.labels(name).set(now_s - at)
+
+
+class Stop:
+    """Set by SIGTERM and Ctrl-C; the learner finishes its commit and returns."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, *_: object) -> None:
+        self.asked = True
+
+
+def run(learning: Learning, stop: Stop, idle_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+    """Learn until asked to stop, and commit what is left. `Fenced` ends it at once.
+
+    While Redis is away nothing is lost: what was learned stays here, and the attempt is repeated with growing waits.
+    """
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            learning.look_around(clock())
+            if learning.due(clock()) or (stop.asked and learning.pending):
+                learning.commit(clock())
+            if stop.asked:
+                return
+            learning.take(idle_ms)
+            learning.tell_age(clock())
+            wait_s = _FIRST_WAIT_S
+        except StoreUnavailable as away:
+            LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})
+            if stop.asked:
+                return
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def main(*, redis_url: str) -> int:
+    """The command `regulars learn`: 0 after a drain, 3 when fenced."""
+    log_to_stderr(os.environ.get("REGULARS_PART", "learn"))
+    settings = LearnSettings()
+    stop = Stop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    store = RedisLearnerStore(redis_url)
+    try:
+        learning = _opened(store, settings, stop)
+        if learning is not None:
+            run(learning, stop, settings.learn_idle_ms)
+    except Fenced as fenced:
+        LOG.warning("fenced", extra={"why": str(fenced)})
+        return EXIT_FENCED
+    finally:
+        store.close()
+    return 0
+
+
+def _opened(store: RedisLearnerStore, settings: LearnSettings, stop: Stop) -> Learning | None:
+    """The learners as the last commit left them; waits for Redis, None if asked to stop meanwhile."""
+    wait_s = _FIRST_WAIT_S
+    while not stop.asked:
+        try:
+            return Learning(store, product_inputs(), settings.shards, settings.learn_batch_examples, settings.learn_publish_ms)
+        except StoreUnavailable as away:
+            LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+    return None

@@ -1,0 +1,177 @@
+"""Serving computes what learning learned, and explains it to the last term."""
+
+import math
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.models.base import Example, recorded
+from engine.models.churn import ChurnLearner
+from engine.models.next_best_offer import NextBestOfferLearner, with_popularity
+from engine.models.scoring import ChurnScorer, OfferScorer, arm_fingerprint
+from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, decode_snapshot, encode_snapshot
+
+CUSTOMER = ("rfm.recency", "rfm.tenure", "rfm.trips_56d", "service.open_complaints")
+OFFER = ("offer.discount_share", "offer.margin")
+CROSS = ("affinity.rule_logit", "affinity.days_since", "affinity.popularity")
+FINGERPRINT = arm_fingerprint("f", OFFER, CROSS)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def vectors(seed: int, count: int, size: int) -> Numbers:
+    drawn = np.random.default_rng(seed).lognormal(1.0, 1.0, (count, size))
+    return drawn.astype(np.float32).astype(np.float64)
+
+
+def example(vector: Numbers, label: float, number: int, model: str, fingerprint: str, offer_id: str = "") -> Example:
+    return Example(model, str(number), "u:1", 0, 1, label, fingerprint, recorded(vector), offer_id)
+
+
+def a_churn_learner(seed: int, count: int = 700) -> ChurnLearner:
+    learner = ChurnLearner(CUSTOMER, "f")
+    labels = np.random.default_rng(seed).random(count) < 0.3
+    rows = vectors(seed, count, len(CUSTOMER))
+    learner.learn([example(rows[at], float(labels[at]), at, "churn", "f") for at in range(count)])
+    return learner
+
+
+def an_offer_learner(seed: int, count: int = 60) -> NextBestOfferLearner:
+    learner = NextBestOfferLearner(CUSTOMER, OFFER, CROSS, FINGERPRINT)
+    rows = vectors(seed, count, len(CUSTOMER) + len(OFFER) + len(CROSS))
+    labels = np.random.default_rng(seed).random(count) < 0.2
+    learner.learn(
+        [example(rows[at], float(labels[at]), at, "next_best_offer", FINGERPRINT, f"offer-{at % 5}") for at in range(count)]
+    )
+    return learner
+
+
+def published(snapshot: Snapshot) -> Snapshot:
+    return decode_snapshot(encode_snapshot(snapshot))
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_churn_is_served_as_it_was_learned_and_its_terms_add_up(seed: int) -> None:
+    learner = a_churn_learner(seed)
+    scorer = ChurnScorer(CUSTOMER, published(learner.publish()))
+    vector = vectors(seed + 1, 1, len(CUSTOMER))[0]
+
+    served = scorer.probability(vector)
+    terms = scorer.contributions(vector)
+
+    assert scorer.status == "ready"
+    assert served == pytest.approx(float(learner.logit.probability(vector)), rel=1e-12)
+    assert math.log(served / (1 - served)) == pytest.approx(sum(terms.values()) + learner.logit.weights[0], rel=1e-9)
+    assert set(terms) == set(CUSTOMER)
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_offers_are_served_as_they_were_learned_and_their_terms_add_up(seed: int) -> None:
+    learner = an_offer_learner(seed)
+    snapshot = published(learner.publish())
+    scorer = OfferScorer(snapshot, FINGERPRINT)
+    rows = vectors(seed + 1, 6, len(CUSTOMER) + len(OFFER) + len(CROSS))
+    rows[:, : len(CUSTOMER)] = rows[0, : len(CUSTOMER)]
+    customer, offers, cross = rows[0, :4], rows[:, 4:6], rows[:, 6:]
+    ids = [f"offer-{at}" for at in range(6)]
+
+    probabilities = scorer.score(customer, offers, cross, ids)
+
+    own = dict(zip(snapshot.facts["offers"], snapshot.arrays["offer_intercepts"], strict=True))  # type: ignore[arg-type]
+    logits = learner.logit.logit(rows) + np.array([own.get(offer_id, 0.0) for offer_id in ids])
+    assert np.log(probabilities / (1 - probabilities)) == pytest.approx(np.clip(logits, -30, 30), rel=1e-9, abs=1e-9)
+    for at, offer_id in enumerate(ids):
+        terms = scorer.contributions(customer, offers[at], cross[at], offer_id)
+        assert sum(terms.values()) + snapshot.arrays["weights"][0] == pytest.approx(logits[at], rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.lists(st.booleans(), min_size=6, max_size=6))
+def test_offers_left_out_change_nothing_for_the_others(seed: int, kept: list[bool]) -> None:
+    scorer = OfferScorer(an_offer_learner(seed).publish())
+    rows = vectors(seed + 1, 6, len(OFFER) + len(CROSS))
+    customer = vectors(seed + 2, 1, len(CUSTOMER))[0]
+    prepared = scorer.prepare([f"offer-{at}" for at in range(6)], rows[:, :2])
+
+    everything = scorer.score_prepared(customer, prepared, rows[:, 2:])
+    some = scorer.score_prepared(customer, prepared[kept], rows[kept, 2:])
+
+    assert some == pytest.approx(everything[kept], rel=1e-12)
+
+
+@given(st.lists(st.floats(-7, 7), min_size=1, max_size=10))
+def test_without_a_snapshot_the_rule_answers(logits: list[float]) -> None:
+    cross = np.zeros((len(logits), 3))
+    cross[:, 0] = logits
+
+    cold, unlearned = OfferScorer(), OfferScorer(NextBestOfferLearner(CUSTOMER, OFFER, CROSS, FINGERPRINT).publish())
+
+    for scorer in (cold, unlearned):
+        probabilities = scorer.score(np.zeros(4), np.zeros((len(logits), 2)), cross)
+        assert probabilities == pytest.approx(1 / (1 + np.exp(-np.array(logits))))
+    assert cold.contributions(np.zeros(4), np.zeros(2), cross[0]) == {"affinity.rule_logit": logits[0]}
+
+
+def test_too_few_labels_say_warming_up_and_the_prior_answers() -> None:
+    scorer = ChurnScorer(CUSTOMER, a_churn_learner(1, count=40).publish())
+    often, seldom = np.array([2.0, 300.0, 8.0, 0.0]), np.array([2.0, 300.0, 0.5, 0.0])
+
+    assert scorer.status == ChurnScorer(CUSTOMER).status == "warming_up"
+    assert scorer.contributions(often) == {}
+    assert 0.0 < scorer.probability(often) < 0.1 < scorer.probability(seldom) < 1.0
+    assert ChurnScorer(("rfm.recency",)).probability(np.array([3.0])) == 0.5
+
+
+def test_a_new_reading_does_not_break_an_older_snapshot_and_a_lost_one_does() -> None:
+    snapshot = a_churn_learner(2).publish()
+    vector = vectors(3, 1, 4)[0]
+
+    wider = ChurnScorer(("rfm.new", *CUSTOMER), snapshot).probability(np.array([9.0, *vector]))
+
+    assert wider == ChurnScorer(CUSTOMER, snapshot).probability(vector)
+    with pytest.raises(SnapshotMismatch, match="open_complaints"):
+        ChurnScorer(CUSTOMER[:3], snapshot)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"arrays": {}},
+        {"facts": {}},
+        {"name": "churn"},
+        {"fingerprint": "other"},
+    ],
+)
+def test_a_snapshot_that_does_not_fit_is_refused(spoilt: dict[str, object]) -> None:
+    snapshot = msgspec.structs.replace(an_offer_learner(1).publish(), **spoilt)
+
+    with pytest.raises(SnapshotMismatch):
+        OfferScorer(snapshot, FINGERPRINT)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    snapshot = an_offer_learner(1).publish()
+    weights = snapshot.arrays["weights"].copy()
+    weights[3] = np.nan
+
+    with pytest.raises(SnapshotMismatch, match="weights"):
+        OfferScorer(msgspec.structs.replace(snapshot, arrays={**snapshot.arrays, "weights": weights}), FINGERPRINT)
+
+
+def test_popularity_rides_along_with_the_offers() -> None:
+    snapshot = with_popularity(an_offer_learner(1).publish(), {"tea": 0.25, "coffee": 0.5})
+
+    assert OfferScorer(published(snapshot)).popularity == {"coffee": 0.5, "tea": 0.25}
+    assert OfferScorer().popularity == {}
+
+
+def test_serving_needs_neither_river_nor_scipy() -> None:
+    asked = "import sys, engine.models.scoring; sys.exit(bool({'river', 'scipy'} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

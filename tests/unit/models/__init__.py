@@ -1,0 +1,1 @@
+"""Learners and what they publish, file by file."""
