@@ -1,0 +1,78 @@
+"""Joins what concurrent requests ask of the store into one round trip.
+
+Requests of one turn of the event loop share a call; while calls are out, those that come in wait and share the next
+one. Under load the calls grow and their number does not, which is what a store with a price per call, or per flush to
+its disk, wants. Nothing waits when nothing is out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from engine.errors import StoreUnavailable
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+class Coalescer(Generic[Asked, Answer]):
+    """`call` answers for a list at once: as many answers, in the same order, or `StoreUnavailable` for all of them.
+
+    An answer that is an exception is raised where it was asked for.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        most_calls: int = 2,
+        most_together: int = 256,
+    ) -> None:
+        self._call = call
+        self._most_calls = most_calls
+        self._most_together = most_together
+        self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    def ask(self, asked: Asked) -> asyncio.Future[Answer]:
+        """The answer, later. Whoever stops waiting for it does not take back what was asked."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((asked, future))
+        if not self._scheduled and len(self._calls) < self._most_calls:
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return future
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._calls) < self._most_calls:
+            together, self._waiting = self._waiting[: self._most_together], self._waiting[self._most_together :]
+            task = asyncio.get_running_loop().create_task(self._run(together))
+            self._calls.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if self._waiting:
+            self._start()
+
+    async def _run(self, together: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._call([asked for asked, _ in together])
+        except StoreUnavailable as error:
+            for _, future in together:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        except BaseException:
+            for _, future in together:
+                future.cancel()
+            raise
+        for (_, future), answer in zip(together, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

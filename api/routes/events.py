@@ -1,0 +1,50 @@
+"""`POST /v1/events` and `POST /v1/events/check`."""
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import schemas
+from api.access import Caller
+from api.container import Container
+from api.door import Item, checked, items_of
+from api.problems import Problem
+from api.requests import body_of, header
+
+_MEDIA_TYPE = "application/json"
+
+
+def add_routes(app: FastAPI, container: Container) -> None:
+    """Puts the event routes on the application."""
+
+    async def send_events(request: Request) -> Response:
+        """Send events: one object, an array, or NDJSON. 202 means durable; each event is answered for by itself."""
+        caller, items, backfill = await _received(request, container)
+        sent = container.door.sorted(items, container.now(), container.stores, backfill, caller)
+        receipt = await container.door.take(sent)
+        return Response(schemas.encode(receipt), 202, media_type=_MEDIA_TYPE)
+
+    async def check_events(request: Request) -> Response:
+        """How each event would be understood: canonical form, money in words, shard, what is wrong. Writes nothing."""
+        caller, items, backfill = await _received(request, container)
+        arrival, stores, rules = container.now(), container.stores, container.rules
+        found = [
+            {"index": index, **checked(item, arrival, stores, backfill, caller, rules)}
+            for index, item in enumerate(items)
+        ]
+        return Response(orjson.dumps({"events": found}), media_type=_MEDIA_TYPE)
+
+    events = schemas.EVENTS
+    app.add_api_route("/v1/events", send_events, methods=["POST"], status_code=202, tags=["events"], **events.send)
+    app.add_api_route("/v1/events/check", check_events, methods=["POST"], tags=["events"], **events.check)
+
+
+async def _received(request: Request, container: Container) -> tuple[Caller, list[Item], bool]:
+    scope = request.scope
+    caller = container.access.caller(header(scope, b"authorization"))
+    backfill = header(scope, b"regulars-mode").lower() == "backfill"
+    if backfill and caller.is_web:
+        raise Problem(403, "key.not_allowed", "history takes a write key", "Regulars-Mode")
+    body = await body_of(request, container.settings.max_body_bytes)
+    return caller, items_of(body, header(scope, b"content-type"), container.rules.most_items), backfill

@@ -1,0 +1,120 @@
+"""What the OpenAPI document says of bodies and answers, and how answers become bytes.
+
+The routes read and write msgspec structs; their JSON Schemas describe them here, so that the document cannot drift
+from the code.
+"""
+
+from typing import Any
+
+import msgspec
+
+from api.door import Receipt
+
+encode = msgspec.json.Encoder().encode
+
+Described = dict[str, Any]
+
+
+class Group:
+    """Keyword arguments for the routes of one group, by route."""
+
+    def __init__(self, **routes: Described) -> None:
+        self.__dict__.update(routes)
+
+    def __getattr__(self, name: str) -> Described:
+        raise AttributeError(name)
+
+
+def _content(schema: Described) -> Described:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def schema_of(kind: Any) -> Described:
+    """The JSON Schema of a struct, self-contained."""
+    return _inlined(msgspec.json.schema(kind))
+
+
+def _inlined(schema: Described) -> Described:
+    parts = schema.pop("$defs", {})
+
+    def without_references(value: Any) -> Any:
+        if isinstance(value, dict):
+            reference = value.get("$ref")
+            if isinstance(reference, str):
+                return without_references(parts[reference.rpartition("/")[2]])
+            return {name: without_references(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [without_references(inner) for inner in value]
+        return value
+
+    inlined: Described = without_references(schema)
+    return inlined
+
+
+PROBLEM: Described = {
+    "description": "A problem, RFC 9457",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "field": {"type": "string"},
+                },
+                "required": ["type", "title", "status", "code", "detail"],
+            }
+        }
+    },
+}
+
+
+def problems(*statuses: int) -> dict[int | str, Described]:
+    """These answers are problems."""
+    return dict.fromkeys(statuses, PROBLEM)
+
+
+_EVENT: Described = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "id": {"type": "string", "maxLength": 100},
+        "type": {"type": "string", "examples": ["product_viewed"]},
+        "time": {"type": "string", "format": "date-time"},
+        "source": {"type": "string", "examples": ["web://shop.example"]},
+        "user_id": {"type": "string"},
+        "anonymous_id": {"type": "string"},
+        "loyalty_id": {"type": "string"},
+        "session_id": {"type": "string"},
+        "channel": {"enum": ["web", "app", "pos", "call_center", "email", "sms", "kiosk"]},
+        "data": {"type": "object"},
+    },
+}
+_EVENT_BODY: Described = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "one event a line"}},
+        },
+    }
+}
+
+EVENTS = Group(
+    send={
+        "summary": "Send events",
+        "openapi_extra": _EVENT_BODY,
+        "responses": {
+            **problems(400, 401, 403, 413, 429, 503),
+            202: {"description": "Durable; an answer for each event", **_content(schema_of(Receipt))},
+        },
+    },
+    check={
+        "summary": "Check events without sending them",
+        "openapi_extra": _EVENT_BODY,
+        "responses": {**problems(400, 401, 403, 413, 429), 200: {"description": "How each would be understood"}},
+    },
+)

@@ -1,0 +1,204 @@
+"""Redis for the request path: asynchronous, many commands a round trip, few connections.
+
+A command here is a tuple, and a call sends a list of them in one write and reads as many answers, so callers that join
+the work of concurrent requests pay for one round trip between them. `MGET` answers for all keys at one instant: a profile and the
+events that are on their way to it are never read from two different moments.
+
+Every failure to reach Redis is a `StoreUnavailable`; nothing is then known about the commands that were sent. A refusal
+of one command by Redis is an answer of its own (`Refused`), since the others of the same call were carried out.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, cast
+
+import hiredis
+import redis.asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from engine.errors import StoreUnavailable
+from engine.events.roster import OBEYED_AT_ONCE
+from engine.events.routing import Admitted
+from engine.store import keys
+
+Word = bytes | str | int
+Command = tuple[Word, ...]
+
+
+class Script:
+    """A Lua script, known to Redis by the hash of its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, names: Sequence[Word], arguments: Sequence[Word]) -> Command:
+        """The command that runs it."""
+        return ("EVALSHA", self.sha, len(names), *names, *arguments)
+
+
+class Refused(Exception):
+    """Redis answered one command with an error; a value in lists of answers."""
+
+
+class _Forgotten(Refused):
+    """A script that this Redis does not know; nothing of it was carried out."""
+
+
+_TO_OBEY = Script(files("engine.store").joinpath("lua/append_pending.lua").read_text())
+
+
+class RedisReader:
+    """The connections of one API process. `timeout_s` bounds each call, connecting included."""
+
+    def __init__(self, url: str, timeout_s: float, scripts: Iterable[Script] = ()) -> None:
+        self._timeout_s = timeout_s
+        self._scripts = {script.sha: script for script in (_TO_OBEY, *scripts)}
+        self._idle: list[_Line] = []
+        self._pool = aioredis.ConnectionPool.from_url(
+            url, protocol=2, socket_timeout=None, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+        )
+
+    async def read(self, names: Sequence[str]) -> list[bytes | None]:
+        """Values of string keys, all of one instant."""
+        answer = (await self.ask([("MGET", *names)]))[0]
+        return cast("list[bytes | None]", _sound(answer))
+
+    async def ask(self, commands: Sequence[Command], timeout_s: float | None = None) -> list[Any]:
+        """The answers to the commands, in order; where Redis refused one, a `Refused`. Sent in one write.
+
+        A script that this Redis has forgotten is loaded, and its calls, which changed nothing, are sent again.
+        """
+        try:
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                line = self._idle.pop() if self._idle else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
+                try:
+                    answers = await line.ask(commands, self._scripts)
+                except BaseException:
+                    await line.drop()
+                    raise
+                self._idle.append(line)
+                return answers
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(str(error) or "Redis did not answer in time") from error
+
+    async def value(self, *command: Word) -> Any:
+        """The answer to one command; a refusal by Redis is a `StoreUnavailable` too."""
+        return _sound((await self.ask([command]))[0])
+
+    async def close(self) -> None:
+        """Lets go of the connections."""
+        idle, self._idle = self._idle, []
+        for line in idle:
+            await line.drop()
+
+
+class _Line:
+    """One connection, and the scripts that were loaded through it."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._loaded: set[str] = set()
+
+    async def ask(self, commands: Sequence[Command], scripts: dict[str, Script]) -> list[Any]:
+        answers = await self._send(commands, scripts)
+        forgotten = [place for place, answer in enumerate(answers) if isinstance(answer, _Forgotten)]
+        if forgotten:
+            self._loaded.clear()
+            again = await self._send([commands[place] for place in forgotten], scripts)
+            for place, answer in zip(forgotten, again, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _send(self, commands: Sequence[Command], scripts: dict[str, Script]) -> list[Any]:
+        called = {cast("str", command[1]) for command in commands if command[0] == "EVALSHA"} - self._loaded
+        loads: list[Command] = [("SCRIPT", "LOAD", scripts[sha].text) for sha in called]
+        packed = [hiredis.pack_command(command) for command in (*loads, *commands)]  # type: ignore[arg-type]
+        await self._connection.send_packed_command(b"".join(packed), check_health=False)
+        answers = [await self._answer() for _ in packed]
+        for answer in answers[: len(loads)]:
+            _sound(answer)
+        self._loaded |= called
+        return answers[len(loads) :]
+
+    async def _answer(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except NoScriptError as error:
+            return _Forgotten(str(error))
+        except ResponseError as error:
+            return Refused(str(error))
+
+    async def drop(self) -> None:
+        await self._connection.disconnect(nowait=True)
+
+
+def _sound(answer: Any) -> Any:
+    if isinstance(answer, Refused):
+        raise StoreUnavailable(str(answer))
+    return answer
+
+
+def refusal(answers: Iterable[Any]) -> StoreUnavailable | None:
+    """The first refusal among answers, as our own error: full memory, a read-only replica, a server still loading."""
+    return next((StoreUnavailable(str(answer)) for answer in answers if isinstance(answer, Refused)), None)
+
+
+def append_command(shard: int, admitted: Admitted) -> Command:
+    """Appends an event to its shard's stream; one that is obeyed at once is also put beside its customer's profile."""
+    if admitted.event.type in OBEYED_AT_ONCE:
+        names = (keys.events(shard), keys.pending(shard, admitted.key))
+        return _TO_OBEY.call(names, (admitted.entry, admitted.fingerprint, admitted.key))
+    return ("XADD", keys.events(shard), "*", "e", admitted.entry, "h", admitted.fingerprint, "k", admitted.key)
+
+
+def dead_letter_command(shard: int, raw: bytes, code: str, field: str, detail: str, event_id: str) -> Command:
+    """Keeps an event that the door refused, in the form in which the shard commit keeps its own."""
+    reason = f"{code}\x1f{field}\x1f{detail}\x1f{event_id}"
+    return ("XADD", keys.dead(shard), "*", "e", raw, "r", reason, "k", "", "h", "", "i", "")
+
+
+def pending_lines(raw: bytes | None) -> list[bytes]:
+    """The events on their way to a profile, oldest first, as canonical JSON."""
+    if not raw:
+        return []
+    return [line.partition(b" ")[2] for line in raw.split(b"\n") if line]
+
+
+class _Recorder:
+    """Stands where a pipeline is asked for, and keeps the commands."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+
+    def evalsha(self, sha: str, count: int, *rest: Word) -> None:
+        self.commands.append(("EVALSHA", sha, count, *rest))
+
+    def zadd(self, name: str, mapping: dict[str, float], xx: bool = False) -> None:
+        scored = [word for member, score in mapping.items() for word in (repr(score), member)]
+        self.commands.append(("ZADD", name, *(("XX",) if xx else ()), *scored))
+
+    def zrem(self, name: str, *members: Word) -> None:
+        self.commands.append(("ZREM", name, *members))
+
+    def zcount(self, name: str, low: str, high: str) -> None:
+        self.commands.append(("ZCOUNT", name, low, high))
+
+
+def commands_of(*queued: Callable[[Any], None]) -> list[Command]:
+    """The commands that calls of `redis_ledger` would queue on a pipeline."""
+    recorder = _Recorder()
+    for call in queued:
+        call(recorder)
+    return recorder.commands
+
+
+def ledger_scripts() -> list[Script]:
+    """The scripts that `redis_ledger` calls by their hash."""
+    folder = files("engine.store").joinpath("lua")
+    return [Script(folder.joinpath(f"{name}.lua").read_text()) for name in ("decision_commit", "ledger_mark", "stock_reserve")]
