@@ -80,6 +80,12 @@ class CompleteJourney:
         """Everybody who bought something, in order of their number."""
         return tuple(sorted(self._first_at, key=int))
 
+    def __len__(self) -> int:
+        """How many events there are in all."""
+        told = self._tables["demographics"]["household_id"].astype(str).isin(self._first_at.keys()).sum()
+        others = len(self._tables["campaigns"]) + len(self._tables["coupon_redemptions"])
+        return len(self._receipts) + len(self._first_at) + int(told) + others
+
     def spend_minor(self, households: Collection[str] | None = None) -> int:
         """What was paid, in cents."""
         return sum(

@@ -108,6 +108,7 @@ def test_contacts_coupons_and_traits_are_events_of_their_own(journey: CompleteJo
 
     assert counts == {"message_sent": 6_589, "consent_updated": 2_469, "coupon_applied": 2_102, "customer_identified": 801}
     assert len({event["id"] for event in others}) == len(others)
+    assert len(journey) == len(others) + BASKETS
 
 
 def test_the_door_takes_every_kind_of_event(journey: CompleteJourney) -> None:
