@@ -20,6 +20,10 @@ from engine.models.scoring import OfferScorer
 FloatArray = NDArray[np.float64]
 
 
+WITHOUT_CATEGORY = 0.05
+"""What an offer that promotes no category starts from, as if so many purchases held it: a usual response to a voucher."""
+
+
 class Prepared(Struct, frozen=True, eq=False):
     """What scoring in one placement needs and no customer changes."""
 
@@ -83,6 +87,7 @@ def _prepared(
     columns: Columns, arms: Arms, learned: OfferScorer, frozen: OfferScorer, popularity: Mapping[str, float]
 ) -> Prepared:
     crowd = arms.promotions.popularity(popularity)
+    crowd[-1] = WITHOUT_CATEGORY
     ids = [columns.ids[row] for row in arms.rows]
     return Prepared(
         crowd=crowd,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -105,19 +106,17 @@ def test_script_and_pure_ledger_agree_after_every_call(redis_url: str, history: 
             else:
                 state, back, offer, placement = rest
                 ledger, made_by = mark(ledger, f"d-{step - back}", offer, placement, state, now)
-                answer = await asked(
-                    client,
-                    lambda pipe, step=step, back=back, offer=offer, placement=placement, state=state, now=now: queue_mark(
-                        pipe,
-                        7,
-                        "u:anna",
-                        decision_id=f"d-{step - back}",
-                        offer_id=offer,
-                        placement=placement,
-                        state=state,
-                        at=now,
-                    ),
+                view = partial(
+                    queue_mark,
+                    shard=7,
+                    customer="u:anna",
+                    decision_id=f"d-{step - back}",
+                    offer_id=offer,
+                    placement=placement,
+                    state=state,
+                    at=now,
                 )
+                answer = await asked(client, view)
                 assert answer.decode() == made_by
             assert await redis_ledger.read_ledger(client, 7, "u:anna") == ledger
 
@@ -208,7 +207,7 @@ def test_request_id_of_another_request_is_a_conflict(redis_url: str) -> None:
 
 
 def test_refused_decision_writes_nothing_at_all(redis_url: str) -> None:
-    async def refused(client: Redis) -> tuple[redis_ledger.Outcome, Ledger, Ledger, list[bytes]]:
+    async def refused(client: Redis) -> tuple[redis_ledger.Outcome, Ledger, Ledger, list[str | bytes]]:
         for step in range(2):
             claims = claims_of(f"d-{step}", ["b"], f"p-{step}", START)
             before = await redis_ledger.read_ledger(client, 7, "u:anna")
@@ -263,20 +262,18 @@ def test_stock_is_never_exceeded_and_comes_back_when_not_used(
             decision = f"d-{number}"
             if what == "take":
                 take = Take("a", "a", capacity, Millis(now + 30 * MINUTE))
-                got = await asked(
-                    client, lambda pipe, take=take, decision=decision, now=now: redis_ledger.queue_take(pipe, take, decision, now)
-                )
+                got = await asked(client, partial(redis_ledger.queue_take, take=take, decision_id=decision, now=now))
                 assert bool(got) == (decision in held or len(held) < capacity)
                 if got:
                     until[decision] = max(until.get(decision, 0.0), float(now + 30 * MINUTE))
             elif what == "keep":
-                await asked(client, lambda pipe, decision=decision: redis_ledger.queue_keep(pipe, "a", decision))
+                await asked(client, partial(redis_ledger.queue_keep, pool="a", decision_id=decision))
                 if await client.zscore(keys.stock("a"), decision) is not None:
                     until[decision] = float("inf")
             else:
-                await asked(client, lambda pipe, decision=decision: redis_ledger.queue_release(pipe, "a", decision))
+                await asked(client, partial(redis_ledger.queue_release, pool="a", decision_id=decision))
                 until.pop(decision, None)
-            taken = await asked(client, lambda pipe, now=now: redis_ledger.queue_left(pipe, "a", now))
+            taken = await asked(client, partial(redis_ledger.queue_left, pool="a", now=now))
             assert taken == sum(end > now for end in until.values())
 
     on_redis(redis_url, shop)

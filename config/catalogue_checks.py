@@ -1,0 +1,114 @@
+"""What only the whole folder can tell: names that refer to something, and rules between offers, campaigns and policy."""
+
+from collections.abc import Iterator, Sequence
+
+from config.mistakes import Mistake, did_you_mean, one_of
+from engine.decisioning.conditions import TooManyClauses, clauses
+from engine.decisioning.offers import Campaign, Money, Offer, Price, Trigger
+from engine.decisioning.policy import Policy
+
+Where = tuple[str, str]
+
+
+def check_references(
+    offers: Sequence[tuple[str, str, Offer]],
+    campaigns: Sequence[tuple[str, str, Campaign]],
+    triggers: Sequence[tuple[str, str, Trigger]],
+    policy: Policy,
+    complete: bool,
+) -> list[Mistake]:
+    """All mistakes between the parts. With `complete` false some could not be read: then nobody is called missing."""
+    names = {campaign.id for _, _, campaign in campaigns}
+    found = [*_doubled("offer", offers), *_doubled("campaign", campaigns), *_policy(policy)]
+    for file, path, offer in offers:
+        found += [Mistake(file, f"{path}.{where}", what) for where, what in _offer(offer, policy)]
+        if complete and offer.campaign is not None and offer.campaign not in names:
+            what = f"there is no campaign {offer.campaign!r}{did_you_mean(offer.campaign, names)}"
+            found.append(Mistake(file, f"{path}.campaign", what))
+    for file, path, campaign in campaigns:
+        mine = [offer for _, _, offer in offers if offer.campaign == campaign.id]
+        found += [Mistake(file, f"{path}.{where}", what) for where, what in _campaign(campaign, mine)]
+    for file, path, trigger in triggers:
+        if trigger.placement not in policy.placements:
+            found.append(Mistake(file, f"{path}.placement", _no_placement(trigger.placement, policy)))
+    return [*found, *_currencies(offers, campaigns)]
+
+
+def _doubled(kind: str, items: Sequence[tuple[str, str, Offer]] | Sequence[tuple[str, str, Campaign]]) -> Iterator[Mistake]:
+    first: dict[str, Where] = {}
+    for file, path, item in items:
+        if item.id in first:
+            there = "{}: {}".format(*first[item.id])
+            yield Mistake(file, f"{path}.id", f"the {kind} {item.id!r} stands already at {there}")
+        first.setdefault(item.id, (file, path))
+
+
+def _offer(offer: Offer, policy: Policy) -> Iterator[tuple[str, str]]:
+    for at, name in enumerate(offer.placements):
+        if name not in policy.placements:
+            yield f"placements[{at}]", _no_placement(name, policy)
+    if offer.kind == "fallback" and (offer.stock is not None or offer.caps):
+        yield "kind", "a fallback always has to be there: it cannot have stock or caps"
+    if offer.starts is not None and offer.ends is not None and offer.starts >= offer.ends:
+        yield "ends", "ends before it starts"
+    taken = offer.redeemed_when
+    if taken is not None:
+        ways = [way for way in (taken.buys, taken.coupon, taken.event) if way]
+        if len(ways) != 1:
+            yield "redeemed_when", "expected exactly one of buys, coupon and event"
+        if taken.buys and not (offer.promotes.categories or offer.promotes.products):
+            yield "redeemed_when.buys", "nothing is promoted: name categories or products under promotes"
+    if offer.price is not None:
+        yield from _price(offer.price)
+    yield from _too_many("eligible_when", offer)
+
+
+def _price(price: Price) -> Iterator[tuple[str, str]]:
+    if price.currency is None:
+        return
+    for name in ("discount", "amount", "regular"):
+        money = getattr(price, name)
+        if isinstance(money, Money) and money.currency != price.currency:
+            yield f"price.{name}", f"is in {money.currency}, but the price is in {price.currency}"
+
+
+def _campaign(campaign: Campaign, offers: Sequence[Offer]) -> Iterator[tuple[str, str]]:
+    if campaign.starts is not None and campaign.ends is not None and campaign.starts >= campaign.ends:
+        yield "ends", "ends before it starts"
+    if campaign.budget is not None and offers and not all(offer.cost.minor for offer in offers):
+        free = one_of(offer.id for offer in offers if not offer.cost.minor)
+        yield "budget", f"a budget is spent by what its offers cost: no cost is written for {free}"
+    yield from _too_many("target", campaign)
+
+
+def _too_many(where: str, written: Offer | Campaign) -> Iterator[tuple[str, str]]:
+    try:
+        clauses(written.eligible_when if isinstance(written, Offer) else written.target)
+    except TooManyClauses:
+        yield where, "alternatives are nested too deep: write several offers instead"
+
+
+def _policy(policy: Policy) -> Iterator[Mistake]:
+    total = sum(variation.share for variation in policy.experiment.variations.values())
+    if abs(total - 1.0) > 1e-9:
+        yield Mistake("policy.yaml", "experiment.variations", f"the shares have to sum to 1, found {total:g}")
+
+
+def _no_placement(name: str, policy: Policy) -> str:
+    return f"there is no placement {name!r} in policy.yaml{did_you_mean(name, policy.placements)}"
+
+
+def _currencies(offers: Sequence[tuple[str, str, Offer]], campaigns: Sequence[tuple[str, str, Campaign]]) -> Iterator[Mistake]:
+    """Values are compared with each other, so what they are counted in is one currency."""
+    amounts = [
+        (file, f"{path}.{name}", money.currency)
+        for file, path, offer in offers
+        for name, money in (("margin", offer.margin), ("cost", offer.cost))
+        if money.currency
+    ]
+    amounts += [
+        (file, f"{path}.budget", campaign.budget.currency) for file, path, campaign in campaigns if campaign.budget is not None
+    ]
+    for file, path, currency in amounts[1:]:
+        if currency != amounts[0][2]:
+            yield Mistake(file, path, f"is in {currency}, but {amounts[0][0]}: {amounts[0][1]} is in {amounts[0][2]}")
