@@ -1,9 +1,9 @@
 """Which one of the eligible offers: drawn, so that it can be learned from, and with the exact probability of the draw.
 
 Inverse-gap weighting: with K arms, values v and the best value b, an arm other than the best has the weight
-1 / (K + γ · (b − v) / |b|) and the best one the rest. Gaps are shares of the best value, so γ means the same whatever a
-margin is. Of the result 1 − ε is kept and ε is spread evenly: no arm is ever less likely than ε/K, which bounds the
-weights of every estimate that is made from the log.
+1 / (K + γ · (b − v) / |b|) and the best one the rest; equally good ones share it. Gaps are shares of the best value, so
+γ means the same whatever a margin is. Of the result 1 − ε is kept and ε is spread evenly: no arm is ever less likely
+than ε/K, which bounds the weights of every estimate that is made from the log.
 
 A slate is drawn without replacement from the top; each propensity is conditional on what stands above. The draw is the
 last thing that happens: nothing after it drops or moves an offer. It is a hash of decision, attempt, placement and
@@ -37,12 +37,11 @@ def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:
 
 
 def _inverse_gap(values: FloatArray, size: int, gamma: float, epsilon: float) -> FloatArray:
-    leader = int(values.argmax())
-    best = float(values[leader])
+    best = float(values.max())
     sharpness = gamma / max(abs(best), 1e-12)
-    weights = 1.0 / ((size + sharpness * best) - sharpness * values)
-    weights[leader] = 0.0
-    weights[leader] = 1.0 - weights.sum()
+    weights = 1.0 / (size + sharpness * (best - values))
+    leaders = values == best
+    weights[leaders] += (1.0 - float(weights.sum())) / int(np.count_nonzero(leaders))
     weights *= 1.0 - epsilon
     weights += epsilon / size
     return weights

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from engine.decisioning.ledger import Claim, Sticky
+from engine.decisioning.policy import Ranker
 from engine.moments import Millis
 
 Reason = Literal["ok", "holdout", "no_eligible", "consent", "complaint_open", "capped", "quiet_hours", "deadline"]
@@ -51,7 +52,6 @@ class Filled(Struct, frozen=True, kw_only=True):
     offers: tuple[Chosen, ...] = ()
     eligible: tuple[str, ...] = ()
     stages: dict[str, int] = {}
-    ranker: str = ""
 
 
 class Take(Struct, frozen=True):
@@ -79,7 +79,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     at: Millis
     placements: tuple[Filled, ...] = ()
     variation: str = ""
-    ranker: str = ""
+    ranker: Ranker = "learned"
     holdout: bool = False
     policy_version: str = ""
     catalogue_version: str = ""

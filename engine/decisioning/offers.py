@@ -52,7 +52,7 @@ class Redemption(Struct, frozen=True, kw_only=True):
 
     buys: Literal["promoted"] | None = None
     coupon: Annotated[str, Meta(max_length=100)] = ""
-    event: Literal["offer_accepted", "offer_clicked", "offer_redeemed", "offer_viewed", ""] = ""
+    event: Literal["offer_accepted", "offer_redeemed"] | None = None
 
 
 class Price(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,69 @@
+"""A decision as the log keeps it: what attribution and learning need of it, so that nobody looks it up again."""
+
+from base64 import b64encode
+from typing import Any, Literal
+
+from engine.decisioning.catalogue import Catalogue
+from engine.decisioning.decision import Chosen, Decision
+from engine.decisioning.offers import Redemption
+from engine.decisioning.policy import Policy
+from engine.events.offers import ChosenOffer, Decided
+from engine.moments import DAY
+
+
+def decided(
+    decision: Decision,
+    catalogue: Catalogue,
+    policy: Policy,
+    *,
+    request_id: str = "",
+    fingerprint: str = "",
+    context: dict[str, Any] | None = None,
+) -> Decided:
+    """The body of the `offer_decided` event. `fingerprint` names the readings in the vectors."""
+    return Decided(
+        offers=tuple(_chosen(offer, catalogue, policy) for offer in decision.offers),
+        request_id=request_id,
+        eligible={filled.name: filled.eligible for filled in decision.placements},
+        stages={filled.name: filled.stages for filled in decision.placements},
+        versions={
+            "policy": decision.policy_version,
+            "catalogue": decision.catalogue_version,
+            "next_best_offer": f"m-{decision.model_version}",
+        },
+        fingerprint=fingerprint,
+        variation=decision.variation,
+        ranker=decision.ranker,
+        holdout=decision.holdout,
+        seed=decision.seed,
+        attempt=decision.attempt,
+        degraded=decision.degraded,
+        context=context or {},
+    )
+
+
+def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:
+    written, redemption = catalogue.offers[offer.row], catalogue.redemptions[offer.row]
+    return ChosenOffer(
+        offer_id=offer.offer_id,
+        placement=offer.placement,
+        campaign=offer.campaign_id,
+        kind=offer.kind,
+        position=offer.position,
+        propensity=offer.propensity,
+        score=offer.score,
+        categories=written.promotes.categories,
+        products=written.promotes.products,
+        coupon=redemption.coupon,
+        redeemed_when=_way(redemption),
+        attribution_window_ms=int(written.attribution_window_days * DAY),
+        shown_when=policy.placements[offer.placement].shown_when,
+        learn=offer.learn,
+        vector=b64encode(offer.vector).decode(),
+    )
+
+
+def _way(redemption: Redemption) -> Literal["buys", "coupon", "event"]:
+    if redemption.coupon:
+        return "coupon"
+    return "event" if redemption.event else "buys"

@@ -1,0 +1,1 @@
+"""Laws of deciding: caps, propensities, consent, stages."""

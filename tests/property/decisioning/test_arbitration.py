@@ -1,0 +1,88 @@
+"""Laws of the draw: what is logged as its probability is its probability."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.decisioning.arbitration import draw, propensities, slate
+from engine.decisioning.policy import Arbitration
+from engine.ids import unit_interval
+
+values = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=60).map(np.array)
+arbitrations = st.builds(
+    Arbitration,
+    kind=st.sampled_from(["inverse_gap", "uniform"]),
+    epsilon=st.floats(0.001, 1.0),
+    gamma=st.floats(0.0, 1e6),
+)
+
+
+@settings(max_examples=200)
+@given(values=values, arbitration=arbitrations)
+def test_propensities_sum_to_one_and_none_is_below_the_floor(values: np.ndarray, arbitration: Arbitration) -> None:
+    weights = propensities(values, arbitration)
+
+    assert weights.sum() == pytest.approx(1.0, abs=1e-12)
+    assert (weights >= arbitration.epsilon / len(values) * (1 - 1e-12)).all()
+
+
+@settings(max_examples=100)
+@given(values=values, arbitration=arbitrations)
+def test_a_better_arm_is_never_less_likely(values: np.ndarray, arbitration: Arbitration) -> None:
+    weights = propensities(values, arbitration)
+
+    order = np.argsort(values, kind="stable")
+
+    assert (np.diff(weights[order]) >= -1e-12).all()
+
+
+@settings(max_examples=100)
+@given(values=values, arbitration=arbitrations, factor=st.floats(0.01, 1000))
+def test_the_currency_of_values_changes_no_probability(values: np.ndarray, arbitration: Arbitration, factor: float) -> None:
+    values = np.abs(values) + 1.0
+
+    assert np.allclose(propensities(values, arbitration), propensities(values * factor, arbitration), rtol=1e-6)
+
+
+@given(
+    weights=st.lists(st.floats(0.001, 1.0), min_size=1, max_size=30).map(lambda w: np.array(w) / sum(w)),
+    point=st.floats(0.0, 1.0),
+)
+def test_every_point_falls_on_an_arm_that_can_be_drawn(weights: np.ndarray, point: float) -> None:
+    assert weights[draw(weights, point)] > 0
+
+
+@settings(max_examples=50)
+@given(values=values, arbitration=arbitrations, count=st.integers(1, 8), seed=st.text(max_size=10))
+def test_a_slate_repeats_no_arm_and_is_as_long_as_it_can_be(
+    values: np.ndarray, arbitration: Arbitration, count: int, seed: str
+) -> None:
+    chosen = list(slate(values, count, arbitration, (seed,), 1, lambda: None))
+
+    assert len({arm for arm, _ in chosen}) == len(chosen) == min(count, len(values))
+    assert all(0 < propensity <= 1 + 1e-12 for _, propensity in chosen)
+    assert chosen == list(slate(values, count, arbitration, (seed,), 1, lambda: None))
+
+
+@pytest.mark.parametrize("arbitration", [Arbitration(epsilon=0.05, gamma=20), Arbitration(kind="uniform")])
+def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitration) -> None:
+    values = np.array([5.0, 4.0, 4.9, 1.0, 0.0])
+    weights = propensities(values, arbitration)
+    draws = 20_000
+
+    drawn = np.bincount([draw(weights, unit_interval("d", str(n))) for n in range(draws)], minlength=5) / draws
+
+    tolerance = 4.5 * np.sqrt(weights * (1 - weights) / draws)
+    assert (np.abs(drawn - weights) <= tolerance).all()
+
+
+def test_lower_places_of_a_slate_are_drawn_as_their_conditional_propensities_say() -> None:
+    values, arbitration = np.array([3.0, 2.0, 1.0]), Arbitration(epsilon=0.1, gamma=5)
+    runs = [list(slate(values, 2, arbitration, (str(n),), 1, lambda: None)) for n in range(8_000)]
+    after_first = [run[1] for run in runs if run[0][0] == 0]
+
+    for arm in (1, 2):
+        stated = next(propensity for chosen, propensity in after_first if chosen == arm)
+        observed = sum(chosen == arm for chosen, _ in after_first) / len(after_first)
+        assert abs(observed - stated) <= 4.5 * np.sqrt(stated * (1 - stated) / len(after_first))
