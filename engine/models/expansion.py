@@ -70,7 +70,7 @@ def pulled(readings: Numbers) -> Numbers:
 
 def standardised(layout: Layout, readings: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:
     """Steps 1 and 2 for a vector or for the rows of a matrix; plain readings unchanged."""
-    z = np.clip((pulled(readings) - mean) / deviation, -CLIP, CLIP)
+    z = np.minimum(np.maximum((pulled(readings) - mean) / deviation, -CLIP), CLIP)
     if layout.plain.size:
         z[..., layout.plain] = readings[..., layout.plain]
     return z
@@ -111,7 +111,6 @@ class Moments:
         """Take in one vector of pulled readings; NaN marks a reading that was absent and changes nothing."""
         self.count += 1
         difference = readings - self.mean
-        if np.isnan(difference).any():
-            difference = np.nan_to_num(difference, nan=0.0)
+        difference = np.where(np.isnan(difference), 0.0, difference)
         self.mean = self.mean + difference / self.count
         self.squares = self.squares + difference * difference * (1.0 - 1.0 / self.count)

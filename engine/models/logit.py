@@ -9,9 +9,8 @@ extended Kalman filter and costs one product and one rank-1 correction:
 There is no step size to tune, rare readings keep their uncertainty, and S is what exploration asks for. It forgets
 nothing: h ≥ 0 only ever shrinks S.
 
-Bit-equal by construction. Only the lower triangle of S is kept (the update of BLAS `syr` touches nothing else), the
-operations are the same for one example or a thousand, and the width is limited to what OpenBLAS computes on one thread
-(wider products are split over the cores of the machine, and then the sums depend on how many there are).
+Bit-equal by construction: the operations are the same for one example or a thousand, and `covariance` sees to it that
+their sums do not depend on the number of cores.
 
 Source: Spiegelhalter & Lauritzen (1990), "Sequential updating of conditional probabilities on directed graphical
 structures", Networks 20, 579-605.
@@ -26,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from river.base import Classifier
 from river.base.typing import ClfTarget
-from scipy.linalg.blas import dsymv, dsyr
 
+from engine.models.covariance import Covariance, from_lower
 from engine.models.expansion import Layout, Moments, inputs, layout_of, pulled, standardised
 from engine.models.snapshot import Numbers, SnapshotMismatch, State
 
-MAX_WIDTH = 192
-"""The most inputs of one model: OpenBLAS multiplies symmetric matrices of up to 200 columns on one thread."""
+MAX_WIDTH = 512
+"""The most inputs of one model. An example costs the square of it; at 512 a third of a millisecond."""
 
 MAX_LOGIT = 30.0
 """Logits are clipped here: beyond it a probability differs from 0 or 1 by less than 1e-13."""
@@ -126,9 +125,9 @@ class BayesianLogit(Classifier):
         self._weights = np.zeros(width)
         self._weights[0] = self.intercept
         self._weights[1 : 1 + len(names)] = [means.get(name, 0.0) for name in names]
-        self._covariance = np.zeros((width, width), order="F")
-        np.fill_diagonal(self._covariance, 1.0 / self.prior_precision)
-        self._covariance[0, 0] = 1.0 / self.intercept_precision
+        variances = np.full(width, 1.0 / self.prior_precision)
+        variances[0] = 1.0 / self.intercept_precision
+        self._covariance = Covariance(np.diag(variances))
 
     @property
     def layout(self) -> Layout:
@@ -143,7 +142,7 @@ class BayesianLogit(Classifier):
     @property
     def variances(self) -> Numbers:
         """Posterior variances, one an input (a copy)."""
-        return np.array(np.diagonal(self._covariance))
+        return self._covariance.diagonal()
 
     @property
     def mean(self) -> Numbers:
@@ -179,8 +178,8 @@ class BayesianLogit(Classifier):
     def _learn(self, readings: Numbers, label: float, offset: float, variance: float) -> Step | None:
         """`readings` may hold NaN for absent ones: they count as average, and tell the moments nothing."""
         z = standardised(self._layout, readings, self._moments.mean, self._moments.deviation())
-        a = inputs(self._layout, np.nan_to_num(z, nan=0.0))
-        s = dsymv(1.0, self._covariance, a, lower=1)
+        a = inputs(self._layout, np.where(np.isnan(z), 0.0, z))
+        s = self._covariance.times(a)
         p = sigmoid(float(self._weights @ a) + offset)
         h = p * (1.0 - p)
         d = 1.0 + h * (float(a @ s) + variance)
@@ -190,7 +189,7 @@ class BayesianLogit(Classifier):
             self.unlearnable += 1
             return None
         self._weights = moved
-        self._covariance = dsyr(-1.0, s * math.sqrt(step.curvature), a=self._covariance, lower=1, overwrite_a=1)
+        self._covariance.subtract_square(s * math.sqrt(step.curvature))
         self._moments.add(pulled(readings))
         self.learned += 1
         return step
@@ -222,7 +221,9 @@ class BayesianLogit(Classifier):
         self._set_out((*old.names, *met))
         kept = _places_after_growth(old, self._layout)
         self._weights[kept] = weights
-        self._covariance[np.ix_(kept, kept)] = covariance
+        whole = self._covariance.matrix()
+        whole[np.ix_(kept, kept)] = covariance.matrix()
+        self._covariance = Covariance(whole)
         read = len(old.names)
         self._moments.count = moments.count
         self._moments.mean[:read] = moments.mean
@@ -232,11 +233,10 @@ class BayesianLogit(Classifier):
 
     def state(self) -> State:
         """Everything: posterior, moments, names and counts. The settings are the maker's and only checked."""
-        lower = np.tril_indices(self._layout.width)
         return State(
             arrays={
                 "weights": self._weights.copy(),
-                "covariance": self._covariance[lower],
+                "covariance": self._covariance.lower(),
                 "mean": self._moments.mean.copy(),
                 "squares": self._moments.squares.copy(),
             },
@@ -257,8 +257,7 @@ class BayesianLogit(Classifier):
             raise SnapshotMismatch("this state was learned with other settings or of other readings")
         fresh._set_out(facts.names)
         fresh._weights[:] = state.arrays["weights"]
-        lower = np.tril_indices(fresh._layout.width)
-        fresh._covariance[lower] = state.arrays["covariance"]
+        fresh._covariance = from_lower(fresh._layout.width, state.arrays["covariance"])
         fresh._moments.mean[:] = state.arrays["mean"]
         fresh._moments.squares[:] = state.arrays["squares"]
         fresh._moments.count = facts.count

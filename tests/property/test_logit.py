@@ -148,9 +148,9 @@ def test_a_state_of_other_settings_is_refused() -> None:
         BayesianLogit(names=("a", "b", "d")).from_state(state)
 
 
-def test_a_model_too_wide_for_one_thread_is_refused() -> None:
+def test_a_model_wider_than_it_can_learn_in_time_is_refused() -> None:
     with pytest.raises(ValueError, match=str(MAX_WIDTH)):
-        BayesianLogit(names=tuple(f"r{place}" for place in range(100)))
+        BayesianLogit(names=tuple(f"r{place}" for place in range(200)))
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
