@@ -158,9 +158,12 @@ def replay(
     speed: Annotated[
         str, typer.Option(envvar="REGULARS_SPEED", help='"max", or how many times faster than life.')
     ] = "max",
+    backfill: Annotated[
+        bool, typer.Option(envvar="REGULARS_BACKFILL", help="As history: builds profiles and labels, triggers nothing.")
+    ] = False,
 ) -> None:
     """Send a file of events, or the Complete Journey baskets, to a running Regulars; resumes where it stopped."""
-    dispatch("replay", source=source, url=url, key=key, speed=speed)
+    dispatch("replay", source=source, url=url, key=key, speed=speed, backfill=backfill)
 
 
 @app.command()

@@ -4,20 +4,17 @@ A replay cannot duplicate: the event keeps its id, and the shard knows ids.
 """
 
 import sys
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import StoreUnavailable
 from engine.ids import stream_order
 from engine.moments import rfc3339
 from engine.store.redis_archive import Archive, Letter
-from flows.running import NotFound, WrongUse, open_archive, write_line
+from flows.door import Door, DoorRefused
+from flows.running import NotFound, open_archive, write_line
 
 # Refused again whatever happens: the first event stands, and who was erased stays erased.
 FINAL: Final = frozenset({"id.conflict", "customer.erased"})
@@ -64,51 +61,26 @@ def replay(*, redis_url: str, data: Path, dead_letter_id: str, url: str, key: st
     door = Door(url, key)
     stayed = 0
     for letter in letters:
-        refusal = letter.reason.code if letter.reason.code in FINAL else door.send(letter.raw)
-        if refusal is None:
+        why = letter.reason.code if letter.reason.code in FINAL else refusal(door, letter.raw)
+        if why is None:
             archive.forget_letter(letter.id)
-        stayed += refusal is not None
-        write_line({"id": letter.id, "outcome": "accepted" if refusal is None else f"stays: {refusal}"})
+        stayed += why is not None
+        write_line({"id": letter.id, "outcome": "accepted" if why is None else f"stays: {why}"})
     write_line({"accepted": len(letters) - stayed, "stayed": stayed})
     return 1 if stayed else 0
 
 
-class Door:
-    """The HTTP door of a running Regulars, one event at a time."""
-
-    def __init__(self, url: str, key: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise WrongUse(f"{url!r} is not the address of a Regulars, such as http://127.0.0.1:8080")
-        connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._connection = connect(parts.hostname, parts.port, timeout=30)
-        self._path = f"{parts.path.rstrip('/')}/v1/events"
-        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
-
-    def send(self, raw: bytes) -> str | None:
-        """None when the event is accepted, else why not. Asks first without writing, so a refusal adds no letter."""
-        return self._refusal(f"{self._path}/check", raw) or self._refusal(self._path, raw)
-
-    def _refusal(self, path: str, raw: bytes) -> str | None:
+def refusal(door: Door, raw: bytes) -> str | None:
+    """Sends one event; None when it is accepted, else why not. Asks first without writing: a refusal adds no letter."""
+    for path in ("/v1/events/check", "/v1/events"):
         try:
-            self._connection.request("POST", path, body=raw, headers=self._headers)
-            response = self._connection.getresponse()
-            status, body = response.status, response.read()
-        except (OSError, HTTPException) as error:
-            self._connection.close()
-            raise StoreUnavailable(f"the door does not answer: {error}") from error
-        try:
-            told = orjson.loads(body)
-        except ValueError:
-            told = {}
-        if status >= 300:
-            return str(told.get("code") or told.get("detail") or f"answered {status}")
-        return _first_refusal(told)
-
-
-def _first_refusal(told: dict[str, Any]) -> str | None:
-    rejected = told.get("rejected") or [each for each in told.get("events", ()) if each.get("code")]
-    return str(rejected[0].get("code", "rejected")) if isinstance(rejected, list) and rejected else None
+            told = door.post(path, raw).json()
+        except DoorRefused as error:
+            return str(error)
+        checked = [problem for event in told.get("events", ()) for problem in event["problems"]]
+        for problem in (*checked, *told.get("rejected", ())):
+            return str(problem["code"])
+    return None
 
 
 def _chosen(archive: Archive, limit: int, reason: str) -> list[Letter]:
