@@ -20,7 +20,7 @@ from starlette.responses import Response
 from api.container import Container
 from api.lean_route import LeanRoute
 from api.problems import Problem
-from api.routes import events
+from api.routes import decisions, events
 from config.logging import log_to_stderr
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
@@ -56,7 +56,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
             allow_headers=["authorization", "content-type", "regulars-mode"],
             max_age=600,
         )
-    for group in (events,):
+    for group in (events, decisions):
         group.add_routes(app, container)
     return app
 

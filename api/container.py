@@ -1,24 +1,43 @@
 """The composition root: everything one API process works with, made once from its settings."""
 
+import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from api.access import Access
+from api.answering import stale_parts
+from api.basis import Basis, basis_of
+from api.catalogue_watch import CatalogueWatch
 from api.coalesce import Coalescer
 from api.door import Door, Rules
+from api.health import Health, LiveGauges
 from api.metrics import Metrics
-from config.settings import ApiSettings, RedisSettings
-from engine.events.decode import Stores
+from api.serving import Serving, Stock, Timing
+from api.snapshot_cache import SnapshotCache
+from config.settings import ApiSettings, EngineSettings, RedisSettings
+from engine.errors import RegularsError, StoreUnavailable
+from engine.events.decode import Store
 from engine.moments import Millis
-from engine.store.redis_reader import Command, RedisReader, ledger_scripts
+from engine.store import keys
+from engine.store.redis_ledger import queue_left
+from engine.store.redis_reader import Command, RedisReader, commands_of, ledger_scripts
+
+log = logging.getLogger(__name__)
 
 MOST_WRITES_OUT = 4
 MOST_READS_OUT = 2
+LOOK_S = 1.0
+
+
+class OtherShards(RegularsError):
+    """The store was set up with another number of shards: customers would be looked for in the wrong place."""
 
 
 class Container:
-    """The parts of a process, wired."""
+    """The parts of a process, wired. Raises `CatalogueError` where the catalogue is not usable."""
 
     def __init__(
         self,
@@ -28,8 +47,7 @@ class Container:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.redis_settings = redis
-        self._clock = clock
+        self.clock = clock
         self.access = Access(settings.web_keys, settings.write_keys, settings.secret_keys, settings.rate_limit_per_s)
         self.metrics = Metrics()
         self.rules = Rules(shards, settings.max_events_per_request, self.access.vouches)
@@ -37,19 +55,101 @@ class Container:
         self.reads: Coalescer[Sequence[str], list[bytes | None]] = Coalescer(self._read, MOST_READS_OUT)
         self.writes: Coalescer[Sequence[Command], list[Any]] = Coalescer(self._write, MOST_WRITES_OUT)
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
+        self.catalogue = CatalogueWatch(settings.catalogue, self.metrics.catalogue_error)
+        self.snapshots = SnapshotCache(self.redis.ask, self.metrics, clock)
+        self.basis: Basis = basis_of(self.catalogue.loaded, None, None)
+        self.health = Health(
+            self.redis.ask,
+            shards,
+            EngineSettings().engines,
+            settings.children_file,
+            redis.redis_memory_warn_percent / 100,
+            clock,
+        )
+        self.gauges = LiveGauges(self.health, lambda: self.readiness()[0])
+        self.stock = Stock()
+        self.timing = Timing()
+        self.serving = Serving(self.reads, self.writes, self.metrics, self._stale, self.stock, self.timing)
+        self._beside: list[asyncio.Task[None]] = []
 
     def now(self) -> Millis:
         """The server's clock."""
-        return Millis(int(self._clock() * 1000))
+        return Millis(int(self.clock() * 1000))
 
     @property
-    def stores(self) -> Stores:
+    def stores(self) -> Mapping[str, Store]:
         """Zone and currency of each store."""
-        return {}
+        return self.basis.stores
 
-    def pools_of(self, offer_id: str) -> Sequence[str]:  # noqa: ARG002
+    def pools_of(self, offer_id: str) -> Sequence[str]:
         """The stocks and budgets that an offer takes units of."""
-        return ()
+        columns = self.basis.loaded.catalogue.columns
+        row = columns.row.get(offer_id)
+        return [pool for pool, _ in columns.pools[row]] if row is not None else ()
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this process can serve, and what is missing."""
+        versions = {model: served.version for model, served in self.snapshots.served.items() if served.seal}
+        return self.health.readiness(versions, self.basis.versions["catalogue"], self.catalogue.mistakes)
+
+    async def start(self) -> None:
+        """Begins what runs beside the requests. Raises `OtherShards`."""
+        try:
+            await self._agree_on_shards()
+            await self.snapshots.look()
+        except StoreUnavailable as error:
+            log.warning("Redis does not answer yet", extra={"error": str(error)})
+        self._renew()
+        await self._look()
+        for every_s, look in (
+            (self.settings.snapshot_poll_ms / 1000, self._look_for_snapshots),
+            (self.settings.catalogue_poll_s, self._look_at_catalogue),
+            (LOOK_S, self._look),
+        ):
+            self._beside.append(asyncio.create_task(_again_and_again(every_s, look)))
+
+    async def stop(self) -> None:
+        """Ends it, and lets go of Redis."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        await self.redis.close()
+
+    async def _agree_on_shards(self) -> None:
+        shards = self.rules.shards
+        _, held = await self.redis.ask([("HSETNX", keys.META, "shards", shards), ("HGET", keys.META, "shards")])
+        if isinstance(held, bytes) and int(held) != shards:
+            raise OtherShards(f"this store was set up with {held.decode()} shards: set REGULARS_SHARDS to that, not {shards}")
+
+    async def _look_for_snapshots(self) -> None:
+        if await self.snapshots.look():
+            self._renew()
+
+    async def _look_at_catalogue(self) -> None:
+        if await self.catalogue.look():
+            self._renew()
+
+    def _renew(self) -> None:
+        self.basis = basis_of(self.catalogue.loaded, self.snapshots.offers, self.snapshots.churn)
+
+    async def _look(self) -> None:
+        await self.health.look()
+        if not self.health.facts.problem:
+            await self._look_at_stock()
+
+    async def _look_at_stock(self) -> None:
+        pools = {pool: capacity for taken in self.basis.loaded.catalogue.columns.pools for pool, capacity in taken}
+        if pools:
+            used = await self.redis.ask(commands_of(*(partial(queue_left, pool=pool, now=self.now()) for pool in pools)))
+            self.stock.looked(
+                {pool: pools[pool] - number for pool, number in zip(pools, used, strict=True) if isinstance(number, int)}
+            )
+
+    def _stale(self) -> Sequence[str]:
+        settings = self.settings
+        return stale_parts(
+            self.health.facts.waiting_ms, settings.features_stale_ms, self.snapshots.ages_s(), settings.snapshot_stale_s
+        )
 
     async def _read(self, wanted: Sequence[Sequence[str]]) -> list[list[bytes | None]]:
         values = await self.redis.read([name for names in wanted for name in names])
@@ -59,12 +159,17 @@ class Container:
         answers = await self.redis.ask([command for commands in wanted for command in commands])
         return _cut(answers, [len(commands) for commands in wanted])
 
-    async def start(self) -> None:
-        """Begins what runs beside the requests."""
 
-    async def stop(self) -> None:
-        """Ends it, and lets go of Redis."""
-        await self.redis.close()
+async def _again_and_again(every_s: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Looks for ever. A store that is away is waited for; anything else is a fault of ours, said and survived."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await look()
+        except StoreUnavailable as error:
+            log.debug("Redis does not answer", extra={"error": str(error)})
+        except (RegularsError, ValueError, TypeError, KeyError):
+            log.exception("a look beside the requests failed")
 
 
 def _cut(answers: list[Any], sizes: Sequence[int]) -> list[list[Any]]:

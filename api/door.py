@@ -82,7 +82,7 @@ def items_of(body: bytes, content_type: str, most: int) -> list[Item]:
     Lines are told by their content type, else by a first line that is JSON by itself in a body that is not.
     """
     if content_type.partition(";")[0].strip().lower() in NDJSON:
-        items = [_line(line) for line in body.split(b"\n") if line.strip()]
+        items = [line_of(line) for line in body.split(b"\n") if line.strip()]
     else:
         items = _json_items(body)
     if len(items) > most:
@@ -95,15 +95,16 @@ def _json_items(body: bytes) -> list[Item]:
         value = orjson.loads(body)
     except ValueError as error:
         lines = [line for line in body.split(b"\n") if line.strip()]
-        if len(lines) > 1 and not _line(lines[0]).unreadable:
-            return [_line(line) for line in lines]
+        if len(lines) > 1 and not line_of(lines[0]).unreadable:
+            return [line_of(line) for line in lines]
         raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
     if isinstance(value, list):
         return [Item(one) for one in value]
     return [Item(value, body)]
 
 
-def _line(line: bytes) -> Item:
+def line_of(line: bytes) -> Item:
+    """One event by itself, as bytes."""
     try:
         return Item(orjson.loads(line), line)
     except ValueError as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from api.answering import DecisionAnswer
+from api.asking import DecisionRequest
 from api.door import Receipt
 
 encode = msgspec.json.Encoder().encode
@@ -116,5 +118,41 @@ EVENTS = Group(
         "summary": "Check events without sending them",
         "openapi_extra": _EVENT_BODY,
         "responses": {**problems(400, 401, 403, 413, 429), 200: {"description": "How each would be understood"}},
+    },
+)
+
+_PARAMETERS: list[Described] = [
+    {"name": name, "in": "query", "required": name == "placement", "schema": {"type": kind}}
+    for name, kind in (
+        ("placement", "string"),
+        ("limit", "integer"),
+        ("user_id", "string"),
+        ("user_hash", "string"),
+        ("anonymous_id", "string"),
+        ("loyalty_id", "string"),
+        ("session_id", "string"),
+        ("channel", "string"),
+        ("locale", "string"),
+        ("timezone", "string"),
+        ("exclude", "string"),
+        ("request_id", "string"),
+        ("deadline_ms", "integer"),
+        ("dry_run", "boolean"),
+        ("explain", "boolean"),
+        ("at", "string"),
+    )
+]
+_DECISION: Described = {"description": "The decision", **_content(schema_of(DecisionAnswer))}
+
+DECISIONS = Group(
+    decide={
+        "summary": "Decide",
+        "openapi_extra": {"requestBody": {"required": True, **_content(schema_of(DecisionRequest))}},
+        "responses": {**problems(400, 401, 403, 409, 413, 422, 429, 503), 200: _DECISION},
+    },
+    offers={
+        "summary": "The offers of one placement",
+        "openapi_extra": {"parameters": _PARAMETERS},
+        "responses": {**problems(401, 403, 409, 422, 429, 503), 200: _DECISION},
     },
 )

@@ -173,4 +173,4 @@ def test_a_check_tells_how_an_event_is_understood_and_writes_nothing(client: Cli
     assert good["money"] == {"data.price": "19.99 EUR"}
     assert good["shard"] == shard_of("u:u-1", SHARDS)
     assert bad["problems"][0]["field"] == "user_id"
-    assert redis.keys("[!m]*") == []
+    assert redis.keys("[^m]*") == []

@@ -1,0 +1,125 @@
+"""The body that answers a decision."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from api.basis import Basis
+from api.door import Receipt
+from engine.decisioning.decision import Chosen, Decision, Filled
+from engine.moments import rfc3339
+from engine.money import exponent, to_major
+
+
+class Terms(Struct, frozen=True):
+    """Why this one: the probability with which it was drawn, what a redemption is worth (major units), the lever."""
+
+    propensity: float
+    value: str
+    cost: str
+    boost: float
+
+
+class OfferAnswer(Struct, frozen=True, omit_defaults=True):
+    """An offer as its caller gets it; pages get no figures. `score` is the expected value in major units."""
+
+    offer_id: str
+    campaign_id: str
+    position: int
+    kind: str
+    content: dict[str, str]
+    expires_at: str
+    reasons: tuple[str, ...]
+    score: float | None = None
+    probability: float | None = None
+    terms: Terms | None = None
+
+
+class PlacementAnswer(Struct, frozen=True, omit_defaults=True):
+    """A placement. `reason` is ok, or why nothing personal is in it; `hint` what would help."""
+
+    name: str
+    reason: str
+    offers: list[OfferAnswer]
+    hint: str = ""
+
+
+class Freshness(Struct, frozen=True):
+    """How old the newest event behind the decision is, and which parts are older than they should be."""
+
+    age_ms: int | None
+    stale: list[str]
+
+
+class ExperimentAnswer(Struct, frozen=True):
+    """The group that the customer is in."""
+
+    variation: str
+    holdout: bool
+
+
+class DecisionAnswer(Struct, frozen=True, omit_defaults=True):
+    """The answer to `POST /v1/decisions` and `GET /v1/offers`."""
+
+    decision_id: str
+    took_ms: float
+    degraded: tuple[str, ...]
+    versions: Mapping[str, str]
+    features: Freshness
+    experiment: ExperimentAnswer
+    placements: list[PlacementAnswer]
+    events: Receipt | None = None
+    explanation: list[dict[str, Any]] | None = None
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def placement_answers(decision: Decision, basis: Basis, to_page: bool) -> list[PlacementAnswer]:
+    """The placements of a decision for a page, or for everybody else."""
+    return [_placement(filled, basis, to_page) for filled in decision.placements]
+
+
+def _placement(filled: Filled, basis: Basis, to_page: bool) -> PlacementAnswer:
+    offers = [_for_page(offer) if to_page else _in_full(offer, basis) for offer in filled.offers]
+    return PlacementAnswer(filled.name, filled.reason, offers, filled.hint)
+
+
+def _for_page(offer: Chosen) -> OfferAnswer:
+    return OfferAnswer(
+        offer.offer_id, offer.campaign_id, offer.position, offer.kind, offer.content, rfc3339(offer.expires_at), ()
+    )
+
+
+def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
+    currency = offer.currency
+    score, probability = (offer.score, offer.probability) if offer.kind == "sell" else (None, None)
+    return OfferAnswer(
+        offer.offer_id,
+        offer.campaign_id,
+        offer.position,
+        offer.kind,
+        offer.content,
+        rfc3339(offer.expires_at),
+        offer.reasons,
+        round(score / 10 ** exponent(currency), 6) if score is not None and currency else score,
+        probability,
+        Terms(
+            offer.propensity,
+            _major(offer.value_minor, currency),
+            _major(offer.cost_minor, currency),
+            basis.loaded.catalogue.offers[offer.row].boost,
+        ),
+    )
+
+
+def _major(minor: float, currency: str) -> str:
+    return to_major(round(minor), currency) if currency else str(round(minor))
+
+
+def stale_parts(lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float) -> Sequence[str]:
+    """What is older than it should be: profiles behind their events, models long not published."""
+    stale = ["profile"] if lag_ms > lag_bound_ms else []
+    return stale + sorted(name for name, age in snapshot_age_s.items() if age > age_bound_s)

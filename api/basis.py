@@ -1,0 +1,46 @@
+"""What decisions go by at one moment: catalogue, policy, rankers and churn model, swapped as a whole.
+
+A request takes the basis once and keeps it to its end, so a catalogue or a snapshot that arrives meanwhile never mixes
+with the one before it.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from config.catalogue_files import Loaded
+from engine.decisioning.scoring import Scorers, scorers_for
+from engine.events.decode import Store
+from engine.features.vector import NAMES
+from engine.models.scoring import ChurnScorer, OfferScorer
+
+
+class Basis(Struct, frozen=True, eq=False):
+    """One consistent set. `versions` is what answers and logs say of it."""
+
+    loaded: Loaded
+    scorers: Scorers
+    churn: ChurnScorer
+    versions: Mapping[str, str]
+    stores: Mapping[str, Store]
+
+    @property
+    def policy_placements(self) -> Mapping[str, object]:
+        """The placements that may be asked for."""
+        return self.loaded.policy.placements
+
+
+def basis_of(loaded: Loaded, learned: OfferScorer | None, churn: ChurnScorer | None) -> Basis:
+    """Everything worked out that no request changes."""
+    catalogue = loaded.catalogue
+    return Basis(
+        loaded=loaded,
+        scorers=scorers_for(catalogue, learned, popularity=learned.popularity if learned is not None else {}),
+        churn=churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days),
+        versions={
+            "policy": catalogue.policy_version,
+            "next_best_offer": f"m-{learned.version}" if learned is not None else "rule",
+            "catalogue": catalogue.version,
+        },
+        stores={name: Store(store.zone, store.currency, store.name) for name, store in loaded.stores.items()},
+    )

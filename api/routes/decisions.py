@@ -1,0 +1,87 @@
+"""`POST /v1/decisions` and `GET /v1/offers`."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import schemas
+from api.access import Caller
+from api.asking import DecisionRequest, asked_in, asked_of, check
+from api.container import Container
+from api.door import Item, line_of
+from api.problems import Problem
+from api.requests import body_of, header
+from api.serving import Question
+from engine.events.base import Event
+from engine.ids import shard_of
+
+_MEDIA_TYPE = "application/json"
+_NO_STORE = {"cache-control": "no-store"}
+
+
+def add_routes(app: FastAPI, container: Container) -> None:
+    """Puts the decision routes on the application."""
+
+    async def decide(request: Request) -> Response:
+        """Which offers for these placements, now; with the event that the decision must see, if there is one."""
+        started = time.monotonic()
+        caller = container.access.caller(header(request.scope, b"authorization"))
+        body = await body_of(request, container.settings.max_body_bytes)
+        return await _answered(container, lambda: asked_of(body), caller, started)
+
+    async def offers(request: Request) -> Response:
+        """The offers of one placement."""
+        started = time.monotonic()
+        caller = container.access.caller(header(request.scope, b"authorization"))
+        return await _answered(container, lambda: asked_in(request.query_params), caller, started)
+
+    described = schemas.DECISIONS
+    app.add_api_route("/v1/decisions", decide, methods=["POST"], tags=["decisions"], **described.decide)
+    app.add_api_route("/v1/offers", offers, methods=["GET"], tags=["decisions"], **described.offers)
+
+
+async def _answered(container: Container, read: Callable[[], DecisionRequest], caller: Caller, started: float) -> Response:
+    metrics = container.metrics
+    try:
+        question = _question(container, read(), caller, started)
+        answer = await container.serving.answer(question)
+    except Problem as problem:
+        metrics.answered("conflict" if problem.status == 409 else "refused", time.monotonic() - started)
+        raise
+    if answer.decision is not None:
+        metrics.decided(answer.decision)
+    metrics.answered(answer.outcome, time.monotonic() - started)
+    return Response(answer.body, 200, _NO_STORE, _MEDIA_TYPE)
+
+
+def _question(container: Container, asked: DecisionRequest, caller: Caller, started: float) -> Question:
+    basis, settings = container.basis, container.settings
+    check(asked, caller, basis.policy_placements, container.access.vouches)
+    question = Question(
+        asked=asked,
+        to_page=caller.is_web,
+        arrival=container.now(),
+        started=started,
+        deadline=started + (asked.deadline_ms or settings.decision_deadline_ms) / 1000,
+        shard=shard_of(asked.key, container.rules.shards),
+        basis=basis,
+    )
+    if asked.events:
+        _take_along(container, question, [line_of(bytes(raw)) for raw in asked.events], caller)
+    return question
+
+
+def _take_along(container: Container, question: Question, items: list[Item], caller: Caller) -> None:
+    """Accepts the events of the call as the door would; those of this customer are folded into what is decided on."""
+    sent = container.door.sorted(items, question.arrival, container.stores, False, caller)
+    question.riding = tuple(_own(question, [(one.key, one.event) for one in sent.admitted]))
+    if question.asked.writes:
+        question.taking = asyncio.create_task(container.door.take(sent))
+
+
+def _own(question: Question, events: list[tuple[str, Event]]) -> list[Event]:
+    return [event for key, event in events if key == question.asked.key]
