@@ -35,7 +35,7 @@ def TOTALS(part: Part, request: Request, now: Millis) -> Sequence[float]:
         (now - kept[-1].at) / DAY if kept else NEVER_DAYS,
         (now - bought.first_at) / DAY if bought.first_at else 0.0,
         bought.count,
-        (kept[-1].amount - kept[-1].returned) / 100.0 if kept else 0.0,
+        kept[-1].net / 100.0 if kept else 0.0,
         len({purchase.store for purchase in kept}) if kept else 0.0,
     )
 

@@ -39,6 +39,12 @@ class Purchase(Struct, frozen=True, array_like=True):
     joined_products: str = ""
     store: str = ""
     taken_back: bool = False
+    cancelled: bool = False
+
+    @property
+    def net(self) -> int:
+        """What is left of the amount. A cancellation contains the refunds before and after it."""
+        return 0 if self.cancelled else self.amount - self.returned
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -61,8 +67,8 @@ class Purchases(Struct, frozen=True, array_like=True):
     sums: bytes = b""
     sums_at: int = 0
     categories: Habits = Habits()
-    gone: tuple[bytes, ...] = ()
-    """Keys whose void or cancellation came before the purchase itself."""
+    early: tuple[tuple[bytes, int | None], ...] = ()
+    """Returns that came before their purchase: its key, and the amount or None for all of it."""
 
     @property
     def last_at(self) -> int:
@@ -71,12 +77,10 @@ class Purchases(Struct, frozen=True, array_like=True):
 
     def bought(self, purchase: Purchase, amounts: tuple[float, ...]) -> "Purchases":
         """After one more purchase; `amounts` are its share of the fading sums. A receipt known already changes nothing."""
-        if purchase.key in self.gone:
-            return replace(self, gone=tuple(key for key in self.gone if key != purchase.key))
         if any(known.key == purchase.key for known in self.last):
             return self
         sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, amounts)
-        return Purchases(
+        bought = Purchases(
             count=self.count + 1,
             spend=_plus(self.spend, purchase.currency, purchase.amount),
             first_at=min(self.first_at, purchase.at) if self.first_at else purchase.at,
@@ -84,37 +88,43 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums=sums,
             sums_at=sums_at,
             categories=self.categories.seen(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS),
-            gone=self.gone,
+            early=self.early,
         )
+        return bought._caught_up(purchase) if self.early else bought
+
+    def _caught_up(self, purchase: Purchase) -> "Purchases":
+        """After the returns of a purchase that came before it; what they gave back has left `spend` already."""
+        facet = replace(self, early=tuple(one for one in self.early if one[0] != purchase.key))
+        for key, amount in self.early:
+            if key == purchase.key:
+                facet = replace(facet, spend=_plus(facet.spend, purchase.currency, amount or 0))
+                facet = facet.returned(key, amount, purchase.currency)
+        return facet
 
     def returned(self, key: bytes, amount: int | None, currency: str) -> "Purchases":
         """After money went back. None gives back all of that purchase, which then no longer counts as one."""
         for index, purchase in enumerate(self.last):
-            if purchase.key == key and not purchase.taken_back:
+            if purchase.key == key:
                 return self._returned_at(index, purchase, amount)
-        if amount is None:
-            return replace(self, gone=(*self.gone[-31:], key))
-        return replace(self, spend=_plus(self.spend, currency, -amount))
+        early = (*self.early, (key, amount))[-LAST:] if key else self.early
+        return replace(self, spend=_plus(self.spend, currency, -(amount or 0)), early=early)
 
     def _returned_at(self, index: int, purchase: Purchase, amount: int | None) -> "Purchases":
-        left = purchase.amount - purchase.returned
-        back = left if amount is None else amount
-        whole = amount is None or back >= left
-        changed = replace(purchase, returned=purchase.returned + back, taken_back=whole)
+        changed = replace(purchase, returned=purchase.returned + (amount or 0), cancelled=purchase.cancelled or amount is None)
+        whole = changed.cancelled or changed.returned >= changed.amount
+        newly = whole and not purchase.taken_back
+        changed = replace(changed, taken_back=whole)
+        change = changed.net - purchase.net
         last = (*self.last[:index], changed, *self.last[index + 1 :])
-        sums, sums_at = SUMS.add(
-            self.sums,
-            self.sums_at,
-            purchase.at,
-            (-1.0 if whole else 0.0, -back / 100.0, *(0.0,) * (len(SUMS.quantities) - 2)),
-        )
+        nothing = (0.0,) * (len(SUMS.quantities) - 2)
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, (-float(newly), change / 100.0, *nothing))
         categories = self.categories
-        if whole:
+        if newly:
             categories = categories.taken_back(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS)
         return replace(
             self,
-            count=self.count - whole,
-            spend=_plus(self.spend, purchase.currency, -back),
+            count=self.count - newly,
+            spend=_plus(self.spend, purchase.currency, change),
             last=last,
             sums=sums,
             sums_at=sums_at,
@@ -135,7 +145,7 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums=sums,
             sums_at=sums_at,
             categories=self.categories.merge(other.categories, CATEGORY_HALF_LIFE_DAYS),
-            gone=(*self.gone, *other.gone),
+            early=(*self.early, *other.early),
         )
 
 
