@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.compiling import compile_catalogue
+from engine.decisioning.conditions import Feature
 from engine.decisioning.ledger import EMPTY
 from engine.decisioning.offers import Campaign, Money, Offer, Promotes
 from engine.decisioning.policy import Holdout, Placement, Policy
@@ -13,7 +14,7 @@ from engine.decisioning.scoring import Scorers, scorers_for
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.events.base import Event, Product
 from engine.events.consent import Consent, ConsentUpdated
-from engine.events.orders import Order, OrderCompleted
+from engine.events.orders import Order, OrderCancelled, OrderCompleted
 from engine.events.service import ComplaintFiled
 from engine.features.base import Request
 from engine.features.vector import NAMES, read_features
@@ -99,3 +100,12 @@ def situation(profile: Profile | None = None, **fields: Any) -> Situation:
 def absent(**fields: Any) -> Situation:
     """A request while the store does not answer."""
     return situation(part=None, vector=None, ledger=None, **fields)
+
+
+RECENT = (Feature(feature="rfm.recency", below=10.0),)
+
+
+def cancelled(at: int) -> Event:
+    """The order of that instant is off."""
+    order = Order(order_id=f"o-{at}", currency="EUR")
+    return OrderCancelled(id=f"x-{at}", type="order_cancelled", time=moment(at + 1000), user_id="anna", data=order)

@@ -37,11 +37,19 @@ def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:
 
 
 def _inverse_gap(values: FloatArray, size: int, gamma: float, epsilon: float) -> FloatArray:
-    best = float(values.max())
-    sharpness = gamma / max(abs(best), 1e-12)
-    weights = 1.0 / (size + sharpness * (best - values))
-    leaders = values == best
-    weights[leaders] += (1.0 - float(weights.sum())) / int(np.count_nonzero(leaders))
+    leader = int(values.argmax())
+    best = float(values[leader])
+    weights: FloatArray = best - values
+    weights *= gamma / max(abs(best), 1e-12)
+    weights += size
+    leaders = weights == size
+    np.divide(1.0, weights, weights)
+    rest = 1.0 - float(np.add.reduce(weights))
+    equals = int(np.count_nonzero(leaders))
+    if equals == 1:
+        weights[leader] += rest
+    else:
+        weights[leaders] += rest / equals
     weights *= 1.0 - epsilon
     weights += epsilon / size
     return weights
@@ -49,8 +57,8 @@ def _inverse_gap(values: FloatArray, size: int, gamma: float, epsilon: float) ->
 
 def draw(weights: FloatArray, point: float) -> int:
     """The arm on which a point of [0, 1) falls when the weights are laid end to end."""
-    reached = weights.cumsum()
-    return min(int(reached.searchsorted(point * reached[-1], side="right")), len(weights) - 1)
+    reached = np.add.accumulate(weights)
+    return min(int(reached.searchsorted(point * float(reached[-1]), side="right")), len(weights) - 1)
 
 
 def slate(
@@ -63,19 +71,21 @@ def slate(
 ) -> Iterator[tuple[int, float]]:
     """Arms with their conditional propensities, best place first.
 
-    `still_open` is asked after each choice which arms it leaves open; None is all the others.
+    There is at least one arm. `still_open` is asked after each choice which arms it leaves open; None is all the others.
     """
+    weights = propensities(values, arbitration)
+    chosen = draw(weights, unit_interval(*seed, str(first_position)))
+    yield chosen, float(weights[chosen])
+    if count == 1:
+        return
     arms = np.arange(len(values))
-    for position in range(first_position, first_position + count):
-        if not len(arms):
-            return
-        weights = propensities(values[arms], arbitration)
-        chosen = draw(weights, unit_interval(*seed, str(position)))
-        arm = int(arms[chosen])
-        yield arm, float(weights[chosen])
-        if position + 1 == first_position + count:
-            return
+    for position in range(first_position + 1, first_position + count):
         arms = np.delete(arms, chosen)
         left = still_open()
         if left is not None:
             arms = arms[left[arms]]
+        if not len(arms):
+            return
+        weights = propensities(values[arms], arbitration)
+        chosen = draw(weights, unit_interval(*seed, str(position)))
+        yield int(arms[chosen]), float(weights[chosen])

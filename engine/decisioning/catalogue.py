@@ -38,8 +38,13 @@ class Conditions(Struct, frozen=True, eq=False):
     tables: tuple[Table, ...]
     literal: NDArray[np.intp]
     negated: BoolArray
+    any_negated: bool
     clause_start: NDArray[np.intp]
+    single: bool
+    """Every clause is one literal."""
     row_start: NDArray[np.intp]
+    one_each: bool
+    """Every row is one clause."""
     rows: NDArray[np.intp]
     reads_profile: BoolArray
     """Rows whose conditions need readings of the customer: without any they cannot be met."""
@@ -66,6 +71,8 @@ class Columns(Struct, frozen=True, eq=False):
     """May be made while a complaint is open."""
     value: FloatArray
     """Margin × boost, minor units."""
+    worth: FloatArray
+    """What a probability is multiplied with: the value, or the boost alone where no offer has a margin."""
     cost: FloatArray
     live: BoolArray
     starts: NDArray[np.int64]

@@ -71,6 +71,7 @@ def _columns(
     named = sorted({name for allowed in channels for name in allowed or ()})
     caps = tuple(_caps(offer, campaign, policy) for offer, campaign in zip(offers, of, strict=True))
     pools = tuple(_pools(offer, campaigns, offers) for offer in offers)
+    valued = any(offer.margin.minor for offer in offers if offer.kind == "sell")
     products = _silenced(offers, policy.just_bought, by_category=False)
     categories = _silenced(offers, policy.just_bought, by_category=True)
     purposes = tuple(dict.fromkeys(offer.purpose for offer in offers if offer.kind in ASKS_CONSENT))
@@ -85,6 +86,7 @@ def _columns(
         duty=mask([offer.kind not in ("sell", "fallback") for offer in offers]),
         recovery=mask([offer.kind not in ASKS_CONSENT or SERVICE_RECOVERY in offer.tags for offer in offers]),
         value=np.array([offer.margin.minor * offer.boost for offer in offers], dtype=np.float64),
+        worth=np.array([(offer.margin.minor if valued else 1) * offer.boost for offer in offers], dtype=np.float64),
         cost=np.array([offer.cost.minor for offer in offers], dtype=np.float64),
         live=mask([o.status == c.status == "live" for o, c in zip(offers, of, strict=True)]),
         starts=np.array([max(o.starts or 0, c.starts or 0) for o, c in zip(offers, of, strict=True)], dtype=np.int64),
@@ -235,6 +237,9 @@ def _conditions(offers: Sequence[Offer], campaigns: Mapping[str, Campaign], feat
         tables=tuple(tables),
         literal=np.array([place[use] for clause in literals for use, _ in clause], dtype=np.intp),
         negated=np.array([negated for clause in literals for _, negated in clause], dtype=np.bool_),
+        any_negated=any(negated for clause in literals for _, negated in clause),
+        single=bool((sizes == 1).all()),
+        one_each=bool((counts == 1).all()),
         clause_start=np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.intp),
         row_start=np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.intp),
         rows=np.array([row for row, _ in written], dtype=np.intp),

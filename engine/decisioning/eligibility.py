@@ -147,8 +147,10 @@ class Written:
         if columns.conditions is None:
             return columns.everything
         held = _clauses(columns.conditions, situation)
+        if not columns.conditions.one_each:
+            held = np.logical_and.reduceat(held, columns.conditions.row_start)
         mask = columns.everything.copy()
-        mask[columns.conditions.rows] = np.logical_and.reduceat(held, columns.conditions.row_start)
+        mask[columns.conditions.rows] = held
         if situation.vector is None or situation.part is None:
             mask &= ~columns.conditions.reads_profile
         return mask
@@ -169,8 +171,11 @@ class Written:
 def _clauses(conditions: Conditions, situation: Situation) -> BoolArray:
     answers = [table.holds(situation) for table in conditions.tables]
     uses = answers[0] if len(answers) == 1 else np.concatenate(answers)
-    literals = uses[conditions.literal] ^ conditions.negated
-    clauses: BoolArray = np.logical_or.reduceat(literals, conditions.clause_start)
+    clauses = uses[conditions.literal]
+    if conditions.any_negated:
+        clauses ^= conditions.negated
+    if not conditions.single:
+        clauses = np.logical_or.reduceat(clauses, conditions.clause_start)
     return clauses
 
 

@@ -108,7 +108,7 @@ def score(
         cross = read_cross(situation.part, arms.promotions, prepared.crowd, situation.now)
     who = _able(ranker, scorers, cross is not None)
     probability = _probability(who, situation, scorers, prepared, places, cross)
-    value = probability * columns.value[rows] - columns.cost[rows]
+    value = probability * columns.worth[rows] - columns.cost[rows]
     return Scored(arms, places, rows, probability, value, cross, who)
 
 
@@ -131,9 +131,9 @@ def _probability(
     match ranker:
         case "learned":
             scorer = scorers.learned or scorers.frozen
-            return scorer.score_prepared(situation.vector, prepared.learned[places], cross[places])
+            return scorer.score_prepared(situation.vector, _of(prepared.learned, places), _of(cross, places))
         case "frozen":
-            return scorers.frozen.score_prepared(situation.vector, prepared.frozen[places], cross[places])
+            return scorers.frozen.score_prepared(situation.vector, _of(prepared.frozen, places), _of(cross, places))
         case "rule":
             odds: FloatArray = np.exp(-cross[places, 0])
             return 1.0 / (1.0 + odds)
@@ -141,6 +141,11 @@ def _probability(
             return np.ones(len(places))
         case other:
             assert_never(other)
+
+
+def _of(values: FloatArray, places: NDArray[np.intp]) -> FloatArray:
+    """Values at some places; all of them are not copied, since places are in order and none stands twice."""
+    return values if len(values) == len(places) else values[places]
 
 
 def recorded(scored: Scored, index: int, vector: FloatArray | None) -> bytes:

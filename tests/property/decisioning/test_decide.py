@@ -1,7 +1,7 @@
 """Laws of deciding, over made-up shops and customers."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from engine.decisioning.decide import decide
 from engine.decisioning.explanation import explain
 from engine.decisioning.ledger import EMPTY, Ledger, commit, mark
 from engine.decisioning.offers import KINDS, SERVICE_RECOVERY, Cap, Offer, Promotes
-from engine.decisioning.policy import Caps, Experiment, Holdout, Placement, Policy, Variation
+from engine.decisioning.policy import Caps, Experiment, Holdout, Placement, Policy, Ranker, Variation
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.moments import DAY, HOUR
 from engine.profiles.profile import Profile
@@ -54,8 +54,8 @@ policies = st.builds(
     Policy,
     placements=st.just(PLACEMENTS),
     holdout=st.sampled_from([Holdout(share=0.0), Holdout(share=0.0), Holdout(share=1.0)]),
-    experiment=st.sampled_from(["learned", "frozen", "rule", "popularity", "random"]).map(
-        lambda ranker: Experiment(variations={"only": Variation(share=1.0, ranker=ranker)})
+    experiment=st.builds(Variation, share=st.just(1.0), ranker=st.sampled_from(get_args(Ranker))).map(
+        lambda only: Experiment(variations={"only": only})
     ),
     caps=st.sampled_from([Caps(), Caps(all_offers=(Cap(count=3, window_days=1),))]),
 )

@@ -1,0 +1,121 @@
+"""Conditions compiled to clauses say what the tree of conditions says."""
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.decisioning.conditions import (
+    AllOf,
+    AnyOf,
+    AtHours,
+    Bought,
+    Channel,
+    Condition,
+    Feature,
+    InCart,
+    Not,
+    OnWeekday,
+    Span,
+    Things,
+    TooManyClauses,
+    within,
+)
+from engine.decisioning.eligibility import Written
+from engine.decisioning.situation import CartLine, Situation
+from engine.features.vector import INDEX
+from engine.moments import DAY
+from tests import shop
+
+leaves: st.SearchStrategy[Condition] = st.one_of(
+    st.builds(Feature, feature=st.just("rfm.recency"), below=st.sampled_from([1.0, 5.0, 40.0])),
+    st.builds(Feature, feature=st.just("rfm.frequency"), at_least=st.sampled_from([0.0, 1.0, 2.0])),
+    st.builds(Feature, feature=st.just("rfm.recency"), between=st.sampled_from([(0.0, 3.0), (3.0, 3650.0)])),
+    st.builds(Channel, channel=st.sampled_from([("web",), ("pos", "app")])),
+    st.builds(OnWeekday, weekday=st.sampled_from([("mon",), ("tue", "sun")])),
+    st.builds(AtHours, hours=st.builds(Span, start=st.integers(0, 1439), end=st.integers(0, 1439))),
+    st.builds(InCart, cart=st.sampled_from([Things(categories=("milk",)), Things(products=("p-1",))])),
+    st.builds(Bought, bought=st.sampled_from([Things(categories=("coffee",)), Things(products=("p-9",))])),
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(lambda parts: AnyOf(any_of=tuple(parts))),
+        st.lists(inner, min_size=1, max_size=3).map(lambda parts: AllOf(all_of=tuple(parts))),
+        inner.map(lambda part: Not(negated=part)),
+    ),
+    max_leaves=8,
+)
+SITUATIONS = tuple(
+    shop.situation(shop.customer(*events), channel=channel, cart=cart)
+    for events in ((), (shop.bought(shop.NOON - 2 * DAY, ("p-9", "coffee")),))
+    for channel in ("web", "pos")
+    for cart in ((), (CartLine(product_id="p-1", category="milk"),))
+)
+
+
+def holds(condition: Condition, situation: Situation) -> bool:
+    """The tree read the plain way."""
+    assert situation.part is not None
+    assert situation.vector is not None
+    match condition:
+        case AnyOf():
+            return any(holds(part, situation) for part in condition.any_of)
+        case AllOf():
+            return all(holds(part, situation) for part in condition.all_of)
+        case Not():
+            return not holds(condition.negated, situation)
+        case Feature():
+            reading = situation.vector[INDEX[condition.feature]]
+            low, high = condition.between or (float("-inf"), float("inf"))
+            return bool(
+                low <= reading <= high
+                and (condition.below is None or reading < condition.below)
+                and (condition.at_least is None or reading >= condition.at_least)
+            )
+        case Channel():
+            return situation.channel in condition.channel
+        case OnWeekday():
+            return "mon" in condition.weekday
+        case AtHours():
+            return within(condition.hours, 12 * 60)
+        case InCart():
+            return any(
+                line.category in condition.cart.categories or line.product_id in condition.cart.products
+                for line in situation.cart
+            )
+        case Bought():
+            return any(
+                set(purchase.categories) & set(condition.bought.categories)
+                or set(purchase.products) & set(condition.bought.products)
+                for purchase in situation.part.purchases.last
+            )
+
+
+@settings(max_examples=150, deadline=None)
+@given(written=st.lists(st.lists(trees, max_size=3), min_size=1, max_size=4))
+def test_compiled_conditions_hold_where_each_tree_holds(written: Sequence[Sequence[Condition]]) -> None:
+    offers = [shop.offer(f"o-{at}", eligible_when=tuple(conditions)) for at, conditions in enumerate(written)]
+    try:
+        catalogue = shop.catalogue(offers, shop.policy())
+    except TooManyClauses:
+        return
+
+    for situation in SITUATIONS:
+        mask = Written().mask(catalogue.columns, situation)
+        expected = [all(holds(condition, situation) for condition in conditions) for conditions in written]
+        assert mask.tolist() == expected
+        for row, fine in enumerate(expected):
+            assert fine or Written().words(catalogue, row, situation).startswith("needs ")
+
+
+@given(written=st.lists(trees, min_size=1, max_size=3))
+def test_offers_that_read_the_customer_wait_until_there_is_one(written: Sequence[Condition]) -> None:
+    try:
+        catalogue = shop.catalogue(
+            [shop.offer("o", eligible_when=(*written, Feature(feature="rfm.recency", at_least=0.0)))], shop.policy()
+        )
+    except TooManyClauses:
+        return
+
+    assert Written().mask(catalogue.columns, shop.absent()).tolist() == [False]

@@ -1,0 +1,1 @@
+"""Deciding, rule by rule."""
