@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
+from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
 from config.settings import LearnSettings
 from engine.decisioning.offer_features import OFFER_NAMES
@@ -199,12 +200,14 @@ def main(*, redis_url: str) -> int:
     """The command `regulars learn`: 0 after a drain, 3 when fenced."""
     log_to_stderr(os.environ.get("REGULARS_PART", "learn"))
     settings = LearnSettings()
+    churn = load_catalogue(settings.catalogue).policy.churn
+    inputs = product_inputs(float(churn.horizon_days), float(churn.activity_days))
     stop = Stop()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
     store = RedisLearnerStore(redis_url)
     try:
-        learning = _opened(store, settings, stop)
+        learning = _opened(store, inputs, settings, stop)
         if learning is not None:
             run(learning, stop, settings.learn_idle_ms)
     except Fenced as fenced:
@@ -215,12 +218,12 @@ def main(*, redis_url: str) -> int:
     return 0
 
 
-def _opened(store: RedisLearnerStore, settings: LearnSettings, stop: Stop) -> Learning | None:
+def _opened(store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, stop: Stop) -> Learning | None:
     """The learners as the last commit left them; waits for Redis, None if asked to stop meanwhile."""
     wait_s = _FIRST_WAIT_S
     while not stop.asked:
         try:
-            return Learning(store, product_inputs(), settings.shards, settings.learn_batch_examples, settings.learn_publish_ms)
+            return Learning(store, inputs, settings.shards, settings.learn_batch_examples, settings.learn_publish_ms)
         except StoreUnavailable as away:
             LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})
             time.sleep(wait_s)

@@ -70,7 +70,12 @@ def pulled(readings: Numbers) -> Numbers:
 
 def standardised(layout: Layout, readings: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:
     """Steps 1 and 2 for a vector or for the rows of a matrix; plain readings unchanged."""
-    z = np.minimum(np.maximum((pulled(readings) - mean) / deviation, -CLIP), CLIP)
+    return scaled(layout, readings, pulled(readings), mean, deviation)
+
+
+def scaled(layout: Layout, readings: Numbers, drawn: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:
+    """Step 2 alone, for readings of which `drawn` is step 1."""
+    z = np.minimum(np.maximum((drawn - mean) / deviation, -CLIP), CLIP)
     if layout.plain.size:
         z[..., layout.plain] = readings[..., layout.plain]
     return z
@@ -108,9 +113,15 @@ class Moments:
         return np.asarray(np.sqrt((self.squares + PRIOR_READINGS) / (self.count + PRIOR_READINGS)))
 
     def add(self, readings: Numbers) -> None:
-        """Take in one vector of pulled readings; NaN marks a reading that was absent and changes nothing."""
-        self.count += 1
+        """Take in one vector of pulled readings."""
+        self._add(readings - self.mean)
+
+    def add_present(self, readings: Numbers) -> None:
+        """The same where NaN marks a reading that is absent: it changes nothing of its own."""
         difference = readings - self.mean
-        difference = np.where(np.isnan(difference), 0.0, difference)
+        self._add(np.where(np.isnan(difference), 0.0, difference))
+
+    def _add(self, difference: Numbers) -> None:
+        self.count += 1
         self.mean = self.mean + difference / self.count
         self.squares = self.squares + difference * difference * (1.0 - 1.0 / self.count)

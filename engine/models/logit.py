@@ -27,7 +27,7 @@ from river.base import Classifier
 from river.base.typing import ClfTarget
 
 from engine.models.covariance import Covariance, from_lower
-from engine.models.expansion import Layout, Moments, inputs, layout_of, pulled, standardised
+from engine.models.expansion import Layout, Moments, inputs, layout_of, pulled, scaled, standardised
 from engine.models.snapshot import Numbers, SnapshotMismatch, State
 
 MAX_WIDTH = 512
@@ -176,21 +176,25 @@ class BayesianLogit(Classifier):
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.logit(readings), -MAX_LOGIT, MAX_LOGIT))))
 
     def _learn(self, readings: Numbers, label: float, offset: float, variance: float) -> Step | None:
-        """`readings` may hold NaN for absent ones: they count as average, and tell the moments nothing."""
-        z = standardised(self._layout, readings, self._moments.mean, self._moments.deviation())
-        a = inputs(self._layout, np.where(np.isnan(z), 0.0, z))
+        drawn = pulled(readings)
+        z = scaled(self._layout, readings, drawn, self._moments.mean, self._moments.deviation())
+        step = self._update(inputs(self._layout, z), label, offset, variance)
+        if step is not None:
+            self._moments.add(drawn)
+        return step
+
+    def _update(self, a: Numbers, label: float, offset: float, variance: float) -> Step | None:
         s = self._covariance.times(a)
         p = sigmoid(float(self._weights @ a) + offset)
         h = p * (1.0 - p)
         d = 1.0 + h * (float(a @ s) + variance)
         step = Step(p, (label - p) / d, h / d)
         moved = self._weights + s * step.pull
-        if d < 1.0 or not np.isfinite(moved).all():
+        if d < 1.0 or not math.isfinite(float(moved.sum())):
             self.unlearnable += 1
             return None
         self._weights = moved
         self._covariance.subtract_square(s * math.sqrt(step.curvature))
-        self._moments.add(pulled(readings))
         self.learned += 1
         return step
 
@@ -205,13 +209,18 @@ class BayesianLogit(Classifier):
         if np.isinf(readings).any() or any(value != value for value in x.values()):
             self.unlearnable += 1
             return
-        self._learn(readings, 1.0 if y else 0.0, 0.0, 0.0)
+        if self._update(self._inputs_of(readings), 1.0 if y else 0.0, 0.0, 0.0) is not None:
+            self._moments.add_present(pulled(readings))
 
     def predict_proba_one(self, x: Mapping[Hashable, Any], **kwargs: Any) -> dict[ClfTarget, float]:  # noqa: ARG002
         """River's verb: probabilities of False and True; a reading never met before says nothing."""
-        z = standardised(self._layout, self._read(x), self._moments.mean, self._moments.deviation())
-        p = sigmoid(float(inputs(self._layout, np.nan_to_num(z, nan=0.0)) @ self._weights))
+        p = sigmoid(float(self._inputs_of(self._read(x)) @ self._weights))
         return {False: 1.0 - p, True: p}
+
+    def _inputs_of(self, readings: Numbers) -> Numbers:
+        """Inputs where NaN marks an absent reading, which counts as an average one."""
+        z = standardised(self._layout, readings, self._moments.mean, self._moments.deviation())
+        return inputs(self._layout, np.where(np.isnan(z), 0.0, z))
 
     def _read(self, x: Mapping[Hashable, Any]) -> Numbers:
         return np.array([x.get(name, math.nan) for name in self._layout.names], dtype=np.float64)
