@@ -83,7 +83,7 @@ def dataflow(source: EventSource, owner: Owner, sink: CommitSink) -> Dataflow:
 
 def open_owner(store: RedisStore, settings: EngineSettings, churn: ChurnRule) -> Owner:
     """The shards of this process, as their last commits left them."""
-    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND)
+    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards)
     return Owner(store, processor, settings.owned_shards(), settings.cache_customers)
 
 

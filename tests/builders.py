@@ -83,7 +83,7 @@ def entry_of(admitted: Admitted, shards: int = SHARDS) -> tuple[int, Entry]:
 
 def processor(lateness_ms: int = DAY, churn: ChurnRule | None = None) -> ShardProcessor:
     """The rules of a shop with a horizon of four weeks."""
-    return ShardProcessor(Labels(churn or ChurnRule()), lateness_ms)
+    return ShardProcessor(Labels(churn or ChurnRule()), lateness_ms, SHARDS)
 
 
 def folded(

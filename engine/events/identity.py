@@ -39,8 +39,30 @@ class IdentityUnlinked(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
+class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`part_key` belongs to customer `by`; a handover carries the part itself, as stored, in base64."""
+
+    part_key: str
+    by: str
+    part: str = ""
+
+
+class IdentityClaimed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """From the shard of a known customer to that of an identity: yours is mine. Only the engine writes this."""
+
+    data: Claim
+
+
+class PartHandedOver(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: here is all that was held of it; what still arrives will be passed on. Only the engine writes this."""
+
+    data: Claim
+
+
 TYPES: dict[str, type[Event]] = {
     "customer_identified": CustomerIdentified,
     "identity_linked": IdentityLinked,
     "identity_unlinked": IdentityUnlinked,
+    "identity_claimed": IdentityClaimed,
+    "part_handed_over": PartHandedOver,
 }

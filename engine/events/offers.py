@@ -69,5 +69,5 @@ TYPES: dict[str, type[Event]] = {
     "offer_dismissed": OfferSeen,
     "offer_redeemed": OfferSeen,
 }
-OURS = frozenset({"offer_decided", "clock_ticked"})
+OURS = frozenset({"offer_decided", "identity_claimed", "part_handed_over"})
 """Types that only the engine writes; a sender who uses one is refused."""

@@ -67,7 +67,7 @@ class Profile(Struct, frozen=True, array_like=True):
     """A customer as stored under one key. `parts` is by identity key; readings use `whole`.
 
     `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event
-    folded here came in, on the server's clock.
+    folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more.
     """
 
     key: str = ""
@@ -75,17 +75,17 @@ class Profile(Struct, frozen=True, array_like=True):
     next_boundary: int = 0
     arrived_at: int = 0
     events: int = 0
+    moved_to: str = ""
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
-        return self.folded(event, time_of(event), arrival_of(event))
+        return self.folded(event, self.key, time_of(event), arrival_of(event))
 
-    def folded(self, event: Event, at: int, arrived: int) -> "Profile":
-        """`after` for a caller who has read the event's times already."""
-        key = self.key
-        part = self.parts.get(key, NO_PART).after(event, at)
-        parts = {**self.parts, key: part}
-        return Profile(key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1)
+    def folded(self, event: Event, part_key: str, at: int, arrived: int) -> "Profile":
+        """`after` for a caller who has read the event's times already and knows which part it belongs to."""
+        part = self.parts.get(part_key, NO_PART).after(event, at)
+        parts = {**self.parts, part_key: part}
+        return Profile(self.key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1)
 
     @property
     def whole(self) -> Part:

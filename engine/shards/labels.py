@@ -90,9 +90,11 @@ class Labels:
 
     def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
-        waiting = _WAITING.decode(raw) if raw else []
+        waiting = _WAITING.decode(raw) if raw and not profile.moved_to else []
         if kind == CHURN:
             return [_ENCODER.encode(self._churn_example(profile, one, at)) for one in waiting if profile.events], profile
+        if profile.moved_to:
+            return [], profile
         decision_id = middle[1]
         examples = [_offer_example(profile, decision_id, one, at) for one in waiting]
         offers = profile.part_of(profile.key).offers.closed(decision_id, at)

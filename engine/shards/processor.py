@@ -21,12 +21,13 @@ from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
 from engine.events.decode import decode_canonical, encode_canonical, times_of
-from engine.events.offers import OfferDecided
+from engine.events.identity import IdentityClaimed, PartHandedOver
+from engine.events.offers import OURS, OfferDecided
 from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
-from engine.events.routing import has_customer
-from engine.ids import digest_of
+from engine.events.routing import has_customer, route
+from engine.ids import SHARDS, digest_of
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
@@ -43,6 +44,7 @@ from engine.shards.commit import (
     Totals,
     seen_week,
 )
+from engine.shards.handover import Handover
 from engine.shards.labels import Labels
 from engine.shards.popularity import Popularity
 from engine.shards.timers import Timers, parsed
@@ -129,8 +131,9 @@ class Prepared(NamedTuple):
 class ShardProcessor:
     """Processes batches; holds rules but no state of its own. `lateness_ms` is how long the watermark waits for stragglers."""
 
-    def __init__(self, labels: Labels, lateness_ms: int) -> None:
+    def __init__(self, labels: Labels, lateness_ms: int, shards: int = SHARDS) -> None:
         self._labels = labels
+        self._handover = Handover(shards)
         self.lateness_ms = lateness_ms
 
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
@@ -165,7 +168,7 @@ class ShardProcessor:
         shard.take(loaded, prepared.needs)
         before = shard.record
         commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts(before=before.totals))
-        run = _Run(self._labels, self.lateness_ms, shard, commit, loaded.waiting)
+        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
         commit.record = ShardRecord(run.watermark, run.totals(), run.live)
@@ -178,8 +181,17 @@ class ShardProcessor:
 class _Run:
     """One batch being folded."""
 
-    def __init__(self, labels: Labels, lateness_ms: int, shard: Shard, commit: Commit, waiting: dict[str, bytes]) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        handover: Handover,
+        lateness_ms: int,
+        shard: Shard,
+        commit: Commit,
+        waiting: dict[str, bytes],
+    ) -> None:
         self._labels = labels
+        self._handover = handover
         self._lateness_ms = lateness_ms
         self._shard = shard
         self._commit = commit
@@ -214,7 +226,7 @@ class _Run:
             current[name] = payload
             pair = (entry.key, week)
             self._commit.seen[pair] = self._commit.seen.get(pair, b"") + entry.fingerprint
-            self._fold(entry.key, event, read)
+            self._fold(entry, event, read)
         elif known == payload:
             self._count("duplicates")
         else:
@@ -228,16 +240,23 @@ class _Run:
         rejected = self._commit.facts.rejected
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
-    def _fold(self, key: str, event: Event, read: Read) -> None:
-        at = read.at
-        self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
-        self._count("events")
-        self._commit.facts.arrivals.append(read.arrived)
+    def _fold(self, entry: Entry, event: Event, read: Read) -> None:
+        at, profile = read.at, self._shard.profile(entry.key)
         if isinstance(event, ErasureRequested):
-            self._erase(key)
+            self._erase(entry.key)
+        elif isinstance(event, IdentityClaimed):
+            changed, going = self._handover.handed_over(profile, event)
+            self._commit.outbox.extend(going)
+            self._store(changed)
+        elif profile.moved_to:
+            self._commit.outbox.append(self._handover.forwarded(profile, entry))
+            return
         else:
-            before = self._boundaries(self._shard.profile(key), at)
-            self._store(self._follow(before, before.folded(event, at, read.arrived), event, at))
+            self._store(self._folded(self._boundaries(profile, at), entry.key, event, read))
+        self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
+        if event.type not in OURS:
+            self._count("events")
+            self._commit.facts.arrivals.append(read.arrived)
         if read.from_the_future:
             self._count("from_the_future")
             return
@@ -245,11 +264,18 @@ class _Run:
             self._count("late")
         self._advance(at - self._lateness_ms)
 
-    def _follow(self, before: Profile, after: Profile, event: Event, at: int) -> Profile:
+    def _folded(self, before: Profile, key: str, event: Event, read: Read) -> Profile:
+        if isinstance(event, PartHandedOver):
+            return self._scheduled(self._handover.received(before, event), read.at)
+        self._commit.outbox.extend(self._handover.claims(key, event))
+        part_key = route(event)
+        return self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
+
+    def _follow(self, before: Profile, after: Profile, part_key: str, event: Event, at: int) -> Profile:
         """What an event sets off beside its fold: exact totals, popularity, the next boundary, offers that wait."""
         if before.events == 0 and has_customer(after.key):
             self._count("customers")
-        old, new = before.part_of(before.key), after.part_of(after.key)
+        old, new = before.part_of(part_key), after.part_of(part_key)
         if new.purchases is not old.purchases:
             after = self._bought(old.purchases, new.purchases, after, event, at)
         if new.offers is not old.offers:
@@ -273,11 +299,15 @@ class _Run:
         if isinstance(event, OrderCompleted | PosTransactionCompleted):
             bought = next((one for one in reversed(new.last) if one.at == at), None)
             self._commit.popularity.update(self._shard.popularity.bought(bought.categories if bought else (), at))
-        if after.next_boundary or not has_customer(after.key):
-            return after
-        after = replace(after, next_boundary=self._labels.boundary_after(after.key, at))
-        self._set(*self._labels.boundary_timer(after))
-        return after
+        return self._scheduled(after, at)
+
+    def _scheduled(self, profile: Profile, at: int) -> Profile:
+        """With a next boundary, if it is a customer who has ever bought and none is set."""
+        if profile.next_boundary or not has_customer(profile.key) or not profile.purchases.count:
+            return profile
+        profile = replace(profile, next_boundary=self._labels.boundary_after(profile.key, at))
+        self._set(*self._labels.boundary_timer(profile))
+        return profile
 
     def _boundaries(self, profile: Profile, at: int) -> Profile:
         """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""

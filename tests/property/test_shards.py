@@ -205,3 +205,29 @@ def test_an_erased_customer_leaves_nothing_and_late_events_are_refused() -> None
     assert [letter.reason.code for letters in store.dead.values() for letter in letters] == ["customer.erased"]
     assert [letter.raw for letters in store.dead.values() for letter in letters] == [b""]
     assert all(not timers for timers in store.timers.values())
+
+
+def _relayed(store: MemoryStore) -> MemoryStore:
+    """Deliver outboxes until nothing is left in them, twice each, as a crash would."""
+    while any(store.outbox.values()):
+        going = [one for outbox in store.outbox.values() for one in outbox]
+        store.outbox.clear()
+        folded([(one.shard, Entry("", one.event, one.fingerprint, one.key)) for one in (*going, *going)], store=store)
+    return store
+
+
+@LIMITED
+@given(bodies(most=20), st.integers(0, 20))
+def test_an_anonymous_visitor_who_logs_in_reads_as_one_customer(log: list[dict[str, Any]], login: int) -> None:
+    unique = [body for body in {body["id"]: body for body in log}.values() if body["user_id"] == "ann"]
+    anonymous = [{key: value for key, value in body.items() if key != "user_id"} | {"anonymous_id": "x"} for body in unique]
+    linked = simple("customer_identified", "login", "ann", START) | {"anonymous_id": "x"}
+    now = Millis(START + 400 * DAY)
+
+    apart = _relayed(folded(entries_of([*anonymous[:login], linked, *anonymous[login:]])))
+    together = folded(entries_of([*unique, linked]))
+
+    one, other = _customers(apart)["u:ann"], _customers(together)["u:ann"]
+    assert one.purchases.spend == other.purchases.spend
+    assert one.service.open.keys() == other.service.open.keys()
+    np.testing.assert_allclose(read_features(one, NO_REQUEST, now), read_features(other, NO_REQUEST, now), rtol=1e-6, atol=1e-6)
