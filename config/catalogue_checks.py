@@ -17,12 +17,15 @@ def check_references(
     policy: Policy,
     complete: bool,
 ) -> list[Mistake]:
-    """All mistakes between the parts. With `complete` false some could not be read: then nobody is called missing."""
+    """All mistakes between the parts. With `complete` false some could not be read: then nobody is called missing.
+
+    In a folder without any campaign the name of one is a label and needs no declaration.
+    """
     names = {campaign.id for _, _, campaign in campaigns}
     found = [*_doubled("offer", offers), *_doubled("campaign", campaigns), *_policy(policy)]
     for file, path, offer in offers:
         found += [Mistake(file, f"{path}.{where}", what) for where, what in _offer(offer, policy)]
-        if complete and offer.campaign is not None and offer.campaign not in names:
+        if complete and campaigns and offer.campaign is not None and offer.campaign not in names:
             what = f"there is no campaign {offer.campaign!r}{did_you_mean(offer.campaign, names)}"
             found.append(Mistake(file, f"{path}.campaign", what))
     for file, path, campaign in campaigns:

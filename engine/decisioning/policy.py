@@ -38,7 +38,7 @@ class Arbitration(Struct, frozen=True, kw_only=True):
 class Holdout(Struct, frozen=True, kw_only=True):
     """The share of customers who are kept without personal offers, and the salt that picks them."""
 
-    share: Share = 0.05
+    share: Share = 0.0
     salt: Annotated[str, Meta(min_length=1)] = "holdout"
 
 
