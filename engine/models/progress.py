@@ -25,7 +25,7 @@ class Progress:
 
     def learned(self, probability: float, label: float, watched: bool = True) -> None:
         """An example was learned that had been predicted so; `watched` ones enter the window."""
-        self.positives += label == 1.0
+        self.positives += int(label == 1.0)
         if watched:
             self.window.add(probability, label)
 

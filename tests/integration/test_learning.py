@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from engine.models.scoring import ChurnScorer, OfferScorer
 from engine.models.snapshot import decode_snapshot, encode_state
 from engine.store import keys
 from engine.store.codec import encode_pair
+from engine.store.embedded import start_embedded
 from engine.store.redis_learner import HEAD, RedisLearnerStore, state_key
 from flows.learn import EXIT_FENCED, Learning, product_inputs
 
@@ -244,3 +246,26 @@ def test_a_fenced_process_stops_with_its_own_exit_code(store: RedisLearnerStore,
     put(store, 8, seed=1)
 
     assert process.wait(timeout=20) == EXIT_FENCED
+
+
+def test_while_redis_is_away_the_learner_waits_and_keeps_what_it_has(short_path: Path) -> None:
+    server = start_embedded(short_path, maxmemory_mb=64, persistence="always")
+    store = RedisLearnerStore(server.url)
+    put(store, 40)
+    process = a_process(server.url)
+    try:
+        wait_until_learned(store, 40)
+        server.stop()
+        time.sleep(0.3)
+        server = start_embedded(short_path, maxmemory_mb=64, persistence="always")
+        put(store, 40, seed=1)
+        wait_until_learned(store, 80)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=10) == 0
+        assert bits(learning(store)) == relearned(store)
+    finally:
+        process.kill()
+        process.wait()
+        store.close()
+        server.stop()

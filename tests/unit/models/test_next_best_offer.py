@@ -1,0 +1,87 @@
+"""The shared offer model: it starts at the rule, and what an offer has of its own stays small and bounded."""
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.models.base import Example, recorded
+from engine.models.evaluation import log_loss
+from engine.models.next_best_offer import OFFER_VARIANCE, NextBestOfferLearner
+from engine.models.scoring import OfferScorer, arm_fingerprint
+from engine.models.snapshot import Numbers
+
+CUSTOMER = ("rfm.recency", "rfm.trips_56d")
+OFFER = ("offer.discount_share",)
+CROSS = ("affinity.rule_logit", "affinity.days_since")
+FINGERPRINT = arm_fingerprint("f", OFFER, CROSS)
+
+
+def a_learner(max_offers: int = 100) -> NextBestOfferLearner:
+    return NextBestOfferLearner(CUSTOMER, OFFER, CROSS, FINGERPRINT, max_offers=max_offers)
+
+
+def example(vector: Numbers, label: float, offer_id: str = "o", propensity: float = 0.2) -> Example:
+    return Example("next_best_offer", "id", "u:1", 0, 1, label, FINGERPRINT, recorded(vector), offer_id, propensity)
+
+
+def some_vectors(count: int, seed: int = 1) -> Numbers:
+    chance = np.random.default_rng(seed)
+    drawn = chance.lognormal(size=(count, 5))
+    drawn[:, 3] = chance.normal(-2.0, 1.5, count)
+    return drawn.astype(np.float32).astype(np.float64)
+
+
+def test_before_any_label_it_is_the_rule() -> None:
+    vectors = some_vectors(20)
+
+    logits = a_learner().logit.logit(vectors)
+
+    assert logits == pytest.approx(vectors[:, 3])
+
+
+def test_it_gets_better_than_the_rule_where_the_rule_is_wrong() -> None:
+    chance, learner = np.random.default_rng(2), a_learner()
+    vectors = some_vectors(6000)
+    truth = 1 / (1 + np.exp(-(0.6 * vectors[:, 3] - 1.0 + 0.8 * np.log1p(vectors[:, 2]))))
+    labels = (chance.random(6000) < truth).astype(np.float64)
+
+    learner.learn([example(vector, label) for vector, label in zip(vectors[:5000], labels[:5000], strict=True)])
+
+    scored = OfferScorer(learner.publish()).score(vectors[0, :2], vectors[:1, 2:3], vectors[:1, 3:], ["o"])
+    learned = learner.logit.probability(vectors[5000:])
+    rule = 1 / (1 + np.exp(-vectors[5000:, 3]))
+    assert log_loss(labels[5000:], learned) < log_loss(labels[5000:], rule) - 0.03
+    assert log_loss(labels[5000:], learned) < log_loss(labels[5000:], truth[5000:]) + 0.01
+    assert scored.shape == (1,)
+
+
+def test_two_offers_with_the_same_readings_come_apart() -> None:
+    learner, vector = a_learner(), some_vectors(1)[0]
+    for _ in range(60):
+        learner.learn([example(vector, 1.0, "good"), example(vector, 0.0, "bad")])
+    scorer = OfferScorer(learner.publish())
+
+    readings = (vector[:2], np.tile(vector[2:3], (3, 1)), np.tile(vector[3:], (3, 1)))
+    good, fresh, bad = scorer.score(*readings, ["good", "fresh", "bad"])
+
+    assert good > fresh > bad
+    assert abs(scorer.contributions(vector[:2], vector[2:3], vector[3:], "good")["offer.itself"]) < 6 * math.sqrt(OFFER_VARIANCE)
+
+
+def test_what_was_not_drawn_is_not_learned() -> None:
+    learner = a_learner()
+
+    learner.learn([example(some_vectors(1)[0], 1.0, propensity=propensity) for propensity in (0.0, -1.0, 1.5, math.nan)])
+
+    assert learner.version == 0
+    assert learner.report().ignored == 4
+
+
+def test_the_offer_learned_longest_ago_makes_room() -> None:
+    learner, vector = a_learner(max_offers=3), some_vectors(1)[0]
+
+    for offer_id in ("a", "b", "c", "a", "d"):
+        learner.learn([example(vector, 1.0, offer_id)])
+
+    assert learner.publish().facts["offers"] == ["a", "c", "d"]
