@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
@@ -75,9 +75,7 @@ class RedisStore:
                 self._commit_sha = self.client.script_load(_COMMIT)
             try:
                 return self._evaluate(commits)
-            except ResponseError as error:
-                if "NOSCRIPT" not in str(error):
-                    raise
+            except NoScriptError:
                 self._commit_sha = self.client.script_load(_COMMIT)
                 return self._evaluate(commits)
 
@@ -138,14 +136,12 @@ class RedisStore:
 
 
 class _Reaching:
-    """Turns what the client library raises into our own error, keeping scripts' own answers."""
+    """Turns what the client library raises into our own error."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, ResponseError) and "NOSCRIPT" in str(error):
-            return
         if isinstance(error, RedisError | OSError):
             raise StoreUnavailable(str(error)) from error
 

@@ -1,0 +1,421 @@
+"""What every store of shards promises, held over the one in memory and the one on Redis."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any, Protocol, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
+
+from engine.errors import InvariantBroken, Rejected, StoreUnavailable
+from engine.ids import digest_of
+from engine.moments import DAY, MINUTE
+from engine.profiles.profile import Part, Profile
+from engine.profiles.purchases import Purchases
+from engine.shards.commit import Commit, DeadLetter, Entry, Needs, Opened, Outgoing, ShardRecord, Totals
+from engine.store import keys
+from engine.store.codec import encode_profile
+from engine.store.memory import MemoryStore
+from engine.store.redis_writer import SEEN_SECONDS, RedisStore
+from flows.owner import Owner
+from flows.runner import run_until_idle
+from tests.builders import SHARDS, START, bodies, entries_of, entry_of, order, processor, simple, taken
+
+S = 1
+MARK = bytes(range(12))
+OTHER = bytes(range(12, 24))
+
+
+class Held(Protocol):
+    """A store, and what is in it."""
+
+    store: Any
+
+    def everything(self) -> dict[str, Any]:
+        """All that is held, so that two moments can be compared."""
+        ...
+
+    def stream(self, family: str, shard: int) -> list[Any]:
+        """Entries of `examples`, `dead`, `outbox` or `decisions`, as plain values in order."""
+        ...
+
+    def profile(self, shard: int, key: str) -> bytes | None:
+        """The stored bytes of a profile."""
+        ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    def everything(self) -> dict[str, Any]:
+        held = {name: deepcopy(value) for name, value in vars(self.store).items()}
+        return {name: {key: kept for key, kept in value.items() if kept} for name, value in held.items()}
+
+    def stream(self, family: str, shard: int) -> list[Any]:
+        plain: dict[str, Callable[[Any], Any]] = {
+            "examples": lambda raw: raw,
+            "decisions": lambda raw: raw,
+            "dead": lambda one: (one.raw, one.reason, one.key, one.fingerprint, one.entry_id),
+            "outbox": lambda one: (one.shard, one.key, one.event, one.fingerprint),
+        }
+        return [plain[family](one) for one in getattr(self.store, family)[shard]]
+
+    def profile(self, shard: int, key: str) -> bytes | None:
+        return cast("bytes | None", self.store.profile(shard, key))
+
+
+class OnRedis:
+    def __init__(self, url: str) -> None:
+        self.store = RedisStore(url)
+
+    def everything(self) -> dict[str, Any]:
+        client = self.store.client
+        return {name.decode(): client.dump(name) for name in client.scan_iter(count=1000)}
+
+    def stream(self, family: str, shard: int) -> list[Any]:
+        plain: dict[str, Callable[[dict[bytes, bytes]], Any]] = {
+            "examples": lambda fields: fields[b"x"],
+            "decisions": lambda fields: fields[b"d"],
+            "dead": _letter,
+            "outbox": lambda fields: (int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"], fields[b"h"]),
+        }
+        names = {"examples": keys.examples, "decisions": keys.decisions, "dead": keys.dead, "outbox": keys.outbox}
+        return [plain[family](fields) for _, fields in self.store.client.xrange(names[family](shard))]
+
+    def profile(self, shard: int, key: str) -> bytes | None:
+        return cast("bytes | None", self.store.client.get(keys.profile(shard, key)))
+
+
+def _letter(fields: dict[bytes, bytes]) -> Any:
+    code, field, detail, name = fields[b"r"].decode().split("\x1f")
+    return fields[b"e"], Rejected(code, detail, field, name), fields[b"k"].decode(), fields[b"h"], fields[b"i"].decode()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def held(request: pytest.FixtureRequest) -> Iterator[Held]:
+    if request.param == "memory":
+        yield InMemory()
+        return
+    on_redis = OnRedis(request.getfixturevalue("redis_url"))
+    yield on_redis
+    on_redis.store.client.close()
+
+
+@pytest.fixture
+def redis_held(redis_url: str) -> Iterator[OnRedis]:
+    on_redis = OnRedis(redis_url)
+    yield on_redis
+    on_redis.store.client.close()
+
+
+def profile_of(key: str, spend: int = 100) -> Profile:
+    return Profile(key, {key: Part(purchases=Purchases(count=1, spend={"EUR": spend}))}, 5, 6, 1)
+
+
+def commit_of(expected: str, offset: str, **what: Any) -> Commit:
+    return Commit(S, expected, offset, what.pop("record", ShardRecord(7, Totals(events=3, spend={"EUR": 5}), True)), **what)
+
+
+FULL: dict[str, Any] = {
+    "profiles": {"u:ann": profile_of("u:ann"), "u:bob": profile_of("u:bob", 7)},
+    "seen": {("u:ann", 3): MARK},
+    "waiting": {"c|1|u:ann": b"readings", "c|2|u:ann": b"more"},
+    "timers": {"c|1|u:ann": 1_483_228_800_123, "b|u:ann": 12},
+    "examples": [b"x-1", b"x-2"],
+    "dead": [DeadLetter("1-1", b"{\xff", Rejected("json.invalid", "no", "time", "e-1"), "u:cem", MARK)],
+    "outbox": [Outgoing(0, "u:dan", b"{}", OTHER)],
+    "decisions": [b'{"id":"d"}'],
+    "popularity": {"": (2.5, 9), "coffee": (1.25, 8)},
+    "erased": {"u:eve": digest_of(b"u:eve")},
+}
+
+
+def written(held: Held, *commits: Commit) -> None:
+    assert held.store.commit(commits) == ["written"] * len(commits)
+
+
+def test_a_shard_that_nobody_wrote_opens_empty(held: Held) -> None:
+    assert held.store.open(S) == Opened(S)
+    assert held.profile(S, "u:ann") is None
+
+
+def test_a_commit_is_found_again_whole(held: Held) -> None:
+    written(held, commit_of("0-0", "5-1", **FULL))
+
+    opened = held.store.open(S)
+    needs = Needs(S, ("u:ann", "u:bob", "u:new"), (("u:ann", 3), ("u:ann", 2)), ("c|1|u:ann", "c|9|u:ann"))
+    loaded = held.store.load([needs])[0]
+
+    assert opened == Opened(
+        S,
+        "5-1",
+        ShardRecord(7, Totals(events=3, spend={"EUR": 5}), True),
+        FULL["timers"],
+        frozenset({digest_of(b"u:eve")}),
+        FULL["popularity"],
+    )
+    assert loaded.profiles == FULL["profiles"]
+    assert loaded.seen == {("u:ann", 3): MARK}
+    assert loaded.waiting == {"c|1|u:ann": b"readings"}
+    assert held.profile(S, "u:ann") == encode_profile(profile_of("u:ann"))
+    assert held.stream("examples", S) == [b"x-1", b"x-2"]
+    assert held.stream("decisions", S) == [b'{"id":"d"}']
+    assert held.stream("dead", S) == [(b"{\xff", Rejected("json.invalid", "no", "time", "e-1"), "u:cem", MARK, "1-1")]
+    assert held.stream("outbox", S) == [(0, "u:dan", b"{}", OTHER)]
+
+
+def test_shards_do_not_see_each_other(held: Held) -> None:
+    written(held, commit_of("0-0", "5-1", **FULL))
+
+    assert held.store.open(0) == Opened(0)
+    assert held.store.load([Needs(0, ("u:ann",), (("u:ann", 3),), ("c|1|u:ann",))])[0].profiles == {}
+
+
+def test_loading_nothing_is_an_answer_of_nothing(held: Held) -> None:
+    answers = held.store.load([Needs(S), Needs(0)])
+
+    assert [(one.profiles, one.seen, one.waiting) for one in answers] == [({}, {}, {})] * 2
+
+
+def test_a_stale_owner_changes_nothing_at_all(held: Held) -> None:
+    written(held, commit_of("0-0", "5-1", **FULL))
+    before = held.everything()
+    changed = FULL | {"profiles": {"u:ann": profile_of("u:ann", 999)}, "waiting_done": ["c|1|u:ann"], "settled": ["u:ann"]}
+
+    answers = held.store.commit([commit_of("0-0", "6-0", **changed), commit_of("4-0", "9-0", **changed)])
+
+    assert answers == ["fenced", "fenced"]
+    assert held.everything() == before
+
+
+def test_a_commit_sent_again_is_known_and_changes_nothing(held: Held) -> None:
+    first, second = commit_of("0-0", "5-1", **FULL), commit_of("5-1", "6-0", seen={("u:ann", 3): OTHER}, examples=[b"x-3"])
+    written(held, first)
+    written(held, second)
+    before = held.everything()
+
+    assert held.store.commit([second]) == ["already"]
+    assert held.everything() == before
+
+
+def test_commits_of_one_call_follow_each_other(held: Held) -> None:
+    chain = [commit_of("0-0", "1-0", examples=[b"1"]), commit_of("1-0", "2-0", examples=[b"2"])]
+
+    written(held, *chain)
+
+    assert held.store.open(S).offset == "2-0"
+    assert held.stream("examples", S) == [b"1", b"2"]
+
+
+def test_fingerprints_are_appended_and_never_replaced(held: Held) -> None:
+    written(held, commit_of("0-0", "1-0", seen={("u:ann", 3): MARK}))
+    written(held, commit_of("1-0", "2-0", seen={("u:ann", 3): OTHER, ("u:ann", 4): MARK}))
+
+    loaded = held.store.load([Needs(S, (), (("u:ann", 3), ("u:ann", 4)), ())])[0]
+
+    assert loaded.seen == {("u:ann", 3): MARK + OTHER, ("u:ann", 4): MARK}
+
+
+def test_alarms_are_moved_and_dropped_in_one_commit(held: Held) -> None:
+    written(held, commit_of("0-0", "1-0", timers={"b|u:ann": 10, "b|u:bob": 11, "c|1|u:ann": 12}))
+
+    written(held, commit_of("1-0", "2-0", timers={"b|u:ann": 20}, timers_done=["b|u:ann", "c|1|u:ann", "never|set"]))
+
+    assert held.store.open(S).timers == {"b|u:ann": 20, "b|u:bob": 11}
+
+
+def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
+    names = [f"u:{number}" for number in range(2_500)]
+    many: dict[str, Any] = {
+        "profiles": {name: profile_of(name) for name in names},
+        "timers": {f"b|{name}": at for at, name in enumerate(names)},
+        "waiting": {f"c|1|{name}": b"w" for name in names},
+        "erased": {f"{name}x": digest_of(name.encode()) for name in names},
+        "examples": [name.encode() for name in names],
+        "popularity": {name: (1.0, at) for at, name in enumerate(names)},
+    }
+
+    written(held, commit_of("0-0", "1-0", **many))
+    dropped = [f"b|{name}" for name in names[1:]]
+    written(held, commit_of("1-0", "2-0", timers_done=dropped, waiting_done=[f"c|1|{name}" for name in names[1:]]))
+
+    opened = held.store.open(S)
+    assert (opened.timers, len(opened.gone), len(opened.popularity)) == ({"b|u:0": 0}, 2_500, 2_500)
+    assert held.store.load([Needs(S, tuple(names), (), tuple(f"c|1|{name}" for name in names))])[0].waiting == {"c|1|u:0": b"w"}
+    assert held.stream("examples", S) == [name.encode() for name in names]
+
+
+def test_an_erased_customer_is_gone_and_remembered_by_a_hash_only(held: Held) -> None:
+    written(held, commit_of("0-0", "1-0", profiles={"u:eve": profile_of("u:eve")}, waiting={"c|1|u:eve": b"w"}))
+
+    written(held, commit_of("1-0", "2-0", erased={"u:eve": digest_of(b"u:eve")}, waiting_done=["c|1|u:eve"]))
+
+    assert held.profile(S, "u:eve") is None
+    assert held.store.open(S).gone == {digest_of(b"u:eve")}
+    assert "u:eve" not in repr(held.everything())
+
+
+def test_entries_come_back_in_order_as_they_were_appended(held: Held) -> None:
+    sent = [(shard, Entry("", b"{}%d" % number, MARK, f"u:\xe9{number}")) for number in range(5) for shard in (0, 1)]
+
+    names = held.store.append([*sent, (S, Entry("", tick=77))])
+    batches = {batch.shard: batch.entries for batch in held.store.read({0: "0-0", 1: "0-0"}, 100, 0)}
+
+    assert [names[at] for at, (shard, _) in enumerate(sent) if shard == 0] == [entry.id for entry in batches[0]]
+    assert [entry.event for entry in batches[0]] == [entry.event for shard, entry in sent if shard == 0]
+    assert [(entry.key, entry.fingerprint) for entry in batches[0]] == [(e.key, e.fingerprint) for shard, e in sent if shard == 0]
+    assert (batches[S][-1].tick, batches[S][-1].event, batches[0][0].tick) == (77, b"", 0)
+
+
+def test_reading_goes_on_where_it_stopped(held: Held) -> None:
+    held.store.append([(S, Entry("", b"%d" % number, MARK, "u:ann")) for number in range(7)])
+
+    found, after = [], "0-0"
+    while batches := held.store.read({S: after}, 3, 0):
+        assert len(batches[0].entries) <= 3
+        found += [entry.event for entry in batches[0].entries]
+        after = batches[0].entries[-1].id
+
+    assert found == [b"%d" % number for number in range(7)]
+
+
+@given(bodies())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_stores_end_with_the_same_bits(redis_held: OnRedis, log: list[dict[str, Any]]) -> None:
+    redis_held.store.client.flushall()
+    entries = [*entries_of(log), *((shard, Entry("", tick=START + 90 * DAY)) for shard in range(SHARDS))]
+    memory = InMemory()
+    for store in (memory.store, redis_held.store):
+        store.append(entries)
+        run_until_idle(Owner(store, processor(), range(SHARDS)), store, most=7)
+
+    for shard in range(SHARDS):
+        mine, theirs = memory.store.open(shard), redis_held.store.open(shard)
+        assert replace(mine, offset="") == replace(theirs, offset="")
+        for family in ("examples", "decisions", "outbox"):
+            assert memory.stream(family, shard) == redis_held.stream(family, shard)
+        assert [one[:4] for one in memory.stream("dead", shard)] == [one[:4] for one in redis_held.stream("dead", shard)]
+    client = redis_held.store.client
+    for kind, expected in (
+        ("prof", {keys.profile(*name): raw for name, raw in memory.store.profiles.items()}),
+        ("ids", {keys.seen(*name): raw for name, raw in memory.store.seen.items()}),
+        ("wait", {keys.waiting(*name): raw for name, raw in memory.store.waiting.items()}),
+    ):
+        assert {name.decode(): client.get(name) for name in client.scan_iter(f"{kind}:*", count=1000)} == expected
+
+
+def test_pending_events_are_settled_up_to_the_offset_and_no_further(redis_held: OnRedis) -> None:
+    client = redis_held.store.client
+    client.set(keys.pending(S, "u:ann"), b'4-9 {"a":1}\n5-1 {"a":2}\n5-2 {"a":3}\n10-0 {"a":4}\n')
+    client.set(keys.pending(S, "u:bob"), b"5-1 {}\n")
+    client.set(keys.pending(S, "u:cem"), b"1-1 {}\n")
+
+    written(redis_held, commit_of("0-0", "5-1", settled=["u:ann", "u:bob", "u:ann", "u:nobody"]))
+
+    assert client.get(keys.pending(S, "u:ann")) == b'5-2 {"a":3}\n10-0 {"a":4}\n'
+    assert client.get(keys.pending(S, "u:bob")) is None
+    assert client.get(keys.pending(S, "u:cem")) == b"1-1 {}\n"
+
+
+def test_erasure_takes_the_contact_ledger_along(redis_held: OnRedis) -> None:
+    redis_held.store.client.set(keys.ledger(S, "u:eve"), b"contacts")
+
+    written(redis_held, commit_of("0-0", "1-0", erased={"u:eve": digest_of(b"u:eve")}))
+
+    assert redis_held.store.client.get(keys.ledger(S, "u:eve")) is None
+
+
+def test_fingerprints_stay_for_two_weeks_of_arrival(redis_held: OnRedis) -> None:
+    written(redis_held, commit_of("0-0", "1-0", seen={("u:ann", 3): MARK}))
+
+    assert 0 < cast("int", redis_held.store.client.ttl(keys.seen(S, "u:ann", 3))) <= SEEN_SECONDS
+
+
+def test_what_is_relayed_twice_counts_once_at_the_receiver(redis_held: OnRedis) -> None:
+    target, entry = entry_of(taken(order("1", "ann", START, 1_250), START))
+    outgoing = Outgoing(target, entry.key, entry.event, entry.fingerprint)
+    sender = 1 - target
+    assert redis_held.store.commit([Commit(sender, "0-0", "1-0", ShardRecord(), outbox=[outgoing])]) == ["written"]
+    crashed_before_the_end = redis_held.store.client.dump(keys.outbox(sender))
+
+    assert redis_held.store.relay(sender) == 1
+    redis_held.store.client.restore(keys.outbox(sender), 0, crashed_before_the_end, replace=True)
+    assert redis_held.store.relay(sender) == 1
+    assert redis_held.store.relay(sender) == 0
+
+    owner = Owner(redis_held.store, processor(), [target])
+    run_until_idle(owner, redis_held.store)
+    totals = owner.shards[target].record.totals
+    assert (totals.events, totals.duplicates, totals.spend) == (1, 1, {"EUR": 1_250})
+
+
+def test_a_refused_write_changes_nothing_and_succeeds_once_there_is_memory(redis_held: OnRedis) -> None:
+    client = redis_held.store.client
+    written(redis_held, commit_of("0-0", "5-1", **FULL))
+    client.set(keys.pending(S, "u:ann"), b"6-0 {}\n")
+    before = redis_held.everything()
+    gone: dict[str, Any] = {"timers_done": ["b|u:ann"], "waiting_done": ["c|1|u:ann"], "settled": ["u:ann"]}
+    next_one = commit_of("5-1", "6-0", profiles={"u:ann": profile_of("u:ann", 1)}, erased={"u:bob": MARK}, **gone)
+
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            redis_held.store.commit([next_one])
+        assert redis_held.everything() == before
+    finally:
+        client.config_set("maxmemory", "512mb")
+
+    written(redis_held, next_one)
+    assert redis_held.profile(S, "u:ann") == encode_profile(profile_of("u:ann", 1))
+
+
+def test_an_owner_waits_for_memory_and_then_goes_on(redis_held: OnRedis) -> None:
+    redis_held.store.append(entries_of([order("1", "ann", START, 500), order("2", "bob", START, 700)]))
+    owner = Owner(redis_held.store, processor(), range(SHARDS))
+    commits = owner.process(redis_held.store.read(owner.offsets, 500, 0))
+    client = redis_held.store.client
+    client.config_set("maxmemory", 1)
+    relief = threading.Timer(0.3, lambda: client.config_set("maxmemory", "512mb"))
+    relief.start()
+    started = time.monotonic()
+
+    owner.write(commits)
+
+    relief.join()
+    assert time.monotonic() - started >= 0.25
+    opened = [redis_held.store.open(shard) for shard in range(SHARDS)]
+    assert sum(one.record.totals.spend.get("EUR", 0) for one in opened) == 1_200
+
+
+def test_a_script_that_redis_forgot_is_sent_again(redis_held: OnRedis) -> None:
+    written(redis_held, commit_of("0-0", "1-0", examples=[b"1"]))
+    redis_held.store.client.script_flush()
+
+    written(redis_held, commit_of("1-0", "2-0", examples=[b"2"]))
+
+    assert redis_held.stream("examples", S) == [b"1", b"2"]
+
+
+def test_a_store_keeps_the_number_of_shards_it_was_started_with(redis_held: OnRedis) -> None:
+    redis_held.store.claim(64)
+    redis_held.store.claim(64)
+
+    with pytest.raises(InvariantBroken, match="64 shards"):
+        redis_held.store.claim(32)
+
+
+def test_only_committed_entries_are_trimmed_whatever_their_age(redis_held: OnRedis) -> None:
+    logged = entries_of([simple("page_viewed", f"p{number}", "ann", START + number * MINUTE) for number in range(300)])
+    shard = logged[0][0]
+    names = redis_held.store.append(logged)
+    middle = Commit(shard, "0-0", names[150], ShardRecord())
+    assert redis_held.store.commit([middle]) == ["written"]
+
+    redis_held.store.trim([shard], {"events": 2**60, "dead": 0, "decisions": 0})
+
+    after = {entry.id for batch in redis_held.store.read({shard: names[150]}, 1_000, 0) for entry in batch.entries}
+    assert after == set(names[151:])
