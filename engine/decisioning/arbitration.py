@@ -31,34 +31,49 @@ def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:
         case "uniform":
             return np.full(size, 1.0 / size)
         case "inverse_gap":
-            return _inverse_gap(values, size, arbitration.gamma, arbitration.epsilon)
+            weights, best = _weights(values, arbitration.gamma)
+            leaders = values == best
+            weights[leaders] += (1.0 - weights.sum()) / np.count_nonzero(leaders)
+            return np.asarray(weights * (1.0 - arbitration.epsilon) + arbitration.epsilon / size)
         case other:
             assert_never(other)
 
 
-def _inverse_gap(values: FloatArray, size: int, gamma: float, epsilon: float) -> FloatArray:
-    leader = int(values.argmax())
-    best = float(values[leader])
+def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[int, float]:
+    """The arm on which a point of [0, 1) falls, with its propensity.
+
+    Equal to laying `propensities` end to end, but nothing is computed for arms that are not drawn: a share ε of the
+    points is spread evenly, the others fall on the weights, and what the weights leave is the leaders'.
+    """
+    size = len(values)
+    epsilon = arbitration.epsilon if arbitration.kind == "inverse_gap" else 1.0
+    if epsilon == 1.0:
+        return min(int(point * size), size - 1), 1.0 / size
+    weights, best = _weights(values, arbitration.gamma)
+    reached = np.add.accumulate(weights)
+    total = float(reached[-1])
+    if point < epsilon:
+        arm = min(int(point / epsilon * size), size - 1)
+    else:
+        point = (point - epsilon) / (1.0 - epsilon)
+        if point < total:
+            arm = min(int(reached.searchsorted(point, side="right")), size - 1)
+        else:
+            leaders = (values == best).nonzero()[0]
+            arm = int(leaders[min(int((point - total) / (1.0 - total) * len(leaders)), len(leaders) - 1)])
+    own = float(weights[arm])
+    if values[arm] == best:
+        own += (1.0 - total) / int(np.count_nonzero(values == best))
+    return arm, own * (1.0 - epsilon) + epsilon / size
+
+
+def _weights(values: FloatArray, gamma: float) -> tuple[FloatArray, float]:
+    """1 / (K + γ · gap) for every arm, which sums to at most one, and the best value."""
+    best = float(values[values.argmax()])
     weights: FloatArray = best - values
     weights *= gamma / max(abs(best), 1e-12)
-    weights += size
-    leaders = weights == size
-    np.divide(1.0, weights, weights)
-    rest = 1.0 - float(np.add.reduce(weights))
-    equals = int(np.count_nonzero(leaders))
-    if equals == 1:
-        weights[leader] += rest
-    else:
-        weights[leaders] += rest / equals
-    weights *= 1.0 - epsilon
-    weights += epsilon / size
-    return weights
-
-
-def draw(weights: FloatArray, point: float) -> int:
-    """The arm on which a point of [0, 1) falls when the weights are laid end to end."""
-    reached = np.add.accumulate(weights)
-    return min(int(reached.searchsorted(point * float(reached[-1]), side="right")), len(weights) - 1)
+    weights += len(values)
+    return np.divide(1.0, weights, weights), best
 
 
 def slate(
@@ -73,19 +88,18 @@ def slate(
 
     There is at least one arm. `still_open` is asked after each choice which arms it leaves open; None is all the others.
     """
-    weights = propensities(values, arbitration)
-    chosen = draw(weights, unit_interval(*seed, str(first_position)))
-    yield chosen, float(weights[chosen])
+    arm, propensity = draw(values, arbitration, unit_interval(*seed, str(first_position)))
+    yield arm, propensity
     if count == 1:
         return
     arms = np.arange(len(values))
+    place = arm
     for position in range(first_position + 1, first_position + count):
-        arms = np.delete(arms, chosen)
+        arms = np.delete(arms, place)
         left = still_open()
         if left is not None:
             arms = arms[left[arms]]
         if not len(arms):
             return
-        weights = propensities(values[arms], arbitration)
-        chosen = draw(weights, unit_interval(*seed, str(position)))
-        yield int(arms[chosen]), float(weights[chosen])
+        place, propensity = draw(values[arms], arbitration, unit_interval(*seed, str(position)))
+        yield int(arms[place]), propensity

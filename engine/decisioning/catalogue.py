@@ -131,6 +131,7 @@ class Catalogue(Struct, frozen=True, eq=False):
     redemptions: tuple[Redemption, ...]
     currency: str
     longest_window_ms: int
+    """How long entries of a ledger matter: to the longest cap, to a reservation and its late view, to a reload."""
 
 
 class Rule(Protocol):

@@ -16,7 +16,7 @@ from engine.decisioning.conditions import (
     literal_words,
 )
 from engine.decisioning.eligibility import RULES
-from engine.decisioning.ledger import CapClaim
+from engine.decisioning.ledger import LATE_VIEW, CapClaim
 from engine.decisioning.offer_features import offer_features
 from engine.decisioning.offers import (
     ASKS_CONSENT,
@@ -31,7 +31,7 @@ from engine.decisioning.offers import (
 )
 from engine.decisioning.policy import Placement, Policy, content_hash, policy_version
 from engine.features.affinity import Promotions
-from engine.moments import DAY
+from engine.moments import DAY, SECOND
 
 
 def compile_catalogue(
@@ -46,6 +46,7 @@ def compile_catalogue(
     by_id = {campaign.id: campaign for campaign in campaigns}
     columns = _columns(offers, policy, by_id, feature_names)
     windows = [cap.window_ms for claims in columns.caps for cap in claims]
+    sticky = [placement.sticky_seconds * SECOND for placement in policy.placements.values()]
     return Catalogue(
         version="c-" + content_hash(offers, tuple(campaigns), stores or {}),
         policy_version=policy_version(policy),
@@ -56,7 +57,7 @@ def compile_catalogue(
         rules=tuple(rule for rule in RULES if rule.concerns(columns)),
         redemptions=tuple(default_redemption(offer) for offer in offers),
         currency=next((offer.margin.currency for offer in offers if offer.margin.currency), ""),
-        longest_window_ms=max(windows, default=DAY),
+        longest_window_ms=max(policy.reservation_seconds * SECOND + LATE_VIEW, *windows, *sticky),
     )
 
 

@@ -145,6 +145,8 @@ def default_redemption(offer: Offer) -> Redemption:
 
 def localised_content(content: dict[str, dict[str, str]], locale: str) -> dict[str, str]:
     """The content for a locale: `de-AT`, else `de`, else `default`; fields missing there come from the next one."""
+    if not locale:
+        return content.get("default", {})
     found: dict[str, str] = {}
     for name in reversed(locale_chain(locale)):
         found |= content.get(name, {})

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from engine.decisioning.arbitration import draw, propensities, slate
 from engine.decisioning.policy import Arbitration
 from engine.ids import unit_interval
 
+Numbers = NDArray[np.float64]
 values = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=60).map(np.array)
 arbitrations = st.builds(
     Arbitration,
@@ -20,7 +22,7 @@ arbitrations = st.builds(
 
 @settings(max_examples=200)
 @given(values=values, arbitration=arbitrations)
-def test_propensities_sum_to_one_and_none_is_below_the_floor(values: np.ndarray, arbitration: Arbitration) -> None:
+def test_propensities_sum_to_one_and_none_is_below_the_floor(values: Numbers, arbitration: Arbitration) -> None:
     weights = propensities(values, arbitration)
 
     assert weights.sum() == pytest.approx(1.0, abs=1e-12)
@@ -29,7 +31,7 @@ def test_propensities_sum_to_one_and_none_is_below_the_floor(values: np.ndarray,
 
 @settings(max_examples=100)
 @given(values=values, arbitration=arbitrations)
-def test_a_better_arm_is_never_less_likely(values: np.ndarray, arbitration: Arbitration) -> None:
+def test_a_better_arm_is_never_less_likely(values: Numbers, arbitration: Arbitration) -> None:
     weights = propensities(values, arbitration)
 
     order = np.argsort(values, kind="stable")
@@ -39,24 +41,33 @@ def test_a_better_arm_is_never_less_likely(values: np.ndarray, arbitration: Arbi
 
 @settings(max_examples=100)
 @given(values=values, arbitration=arbitrations, factor=st.floats(0.01, 1000))
-def test_the_currency_of_values_changes_no_probability(values: np.ndarray, arbitration: Arbitration, factor: float) -> None:
+def test_the_currency_of_values_changes_no_probability(values: Numbers, arbitration: Arbitration, factor: float) -> None:
     values = np.abs(values) + 1.0
 
     assert np.allclose(propensities(values, arbitration), propensities(values * factor, arbitration), rtol=1e-6)
 
 
-@given(
-    weights=st.lists(st.floats(0.001, 1.0), min_size=1, max_size=30).map(lambda w: np.array(w) / sum(w)),
-    point=st.floats(0.0, 1.0),
-)
-def test_every_point_falls_on_an_arm_that_can_be_drawn(weights: np.ndarray, point: float) -> None:
-    assert weights[draw(weights, point)] > 0
+@settings(max_examples=200)
+@given(values=values, arbitration=arbitrations, point=st.floats(0.0, 1.0))
+def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: Arbitration, point: float) -> None:
+    arm, propensity = draw(values, arbitration, point)
+
+    assert propensity == pytest.approx(propensities(values, arbitration)[arm], rel=1e-9)
+
+
+@given(values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 5.0]), min_size=1, max_size=6).map(np.array), arbitration=arbitrations)
+def test_the_points_that_fall_on_an_arm_are_as_many_as_its_propensity(values: Numbers, arbitration: Arbitration) -> None:
+    points = (np.arange(4000) + 0.5) / 4000
+
+    fallen = np.bincount([draw(values, arbitration, float(point))[0] for point in points], minlength=len(values)) / 4000
+
+    assert np.allclose(fallen, propensities(values, arbitration), atol=0.002)
 
 
 @settings(max_examples=50)
 @given(values=values, arbitration=arbitrations, count=st.integers(1, 8), seed=st.text(max_size=10))
 def test_a_slate_repeats_no_arm_and_is_as_long_as_it_can_be(
-    values: np.ndarray, arbitration: Arbitration, count: int, seed: str
+    values: Numbers, arbitration: Arbitration, count: int, seed: str
 ) -> None:
     chosen = list(slate(values, count, arbitration, (seed,), 1, lambda: None))
 
@@ -71,7 +82,7 @@ def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitrati
     weights = propensities(values, arbitration)
     draws = 20_000
 
-    drawn = np.bincount([draw(weights, unit_interval("d", str(n))) for n in range(draws)], minlength=5) / draws
+    drawn = np.bincount([draw(values, arbitration, unit_interval("d", str(n)))[0] for n in range(draws)], minlength=5) / draws
 
     tolerance = 4.5 * np.sqrt(weights * (1 - weights) / draws)
     assert (np.abs(drawn - weights) <= tolerance).all()
