@@ -163,7 +163,7 @@ def main(*, source: str, url: str, key: str, speed: str, backfill: bool = False)
     console = Console(stderr=True)
     began = time.monotonic()
     try:
-        with _interruptible():
+        with interruptible():
             run = _Run(begin, sender, place)
             _replay(events, pace, run, console)
             place.forget()
@@ -254,8 +254,8 @@ def _pace(speed: str) -> float | None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a replay as Ctrl-C does."""
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does: a KeyboardInterrupt in the main thread."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -322,13 +322,19 @@ def _samples(door: Door) -> Samples:
 
 
 def _caught_up(door: Door, console: Console) -> Samples:
-    """The metrics when the engine has folded everything; after some time as they are."""
+    """The metrics when the engine has folded everything; after some time as they are.
+
+    Two looks have to agree: both ends refresh these figures once a second only.
+    """
     end = time.monotonic() + CATCH_UP_S
     samples = _samples(door)
     with console.status("waiting for the engine to fold the rest"):
-        while samples.total("regulars_stream_lag_events") > 0 and time.monotonic() < end:
-            time.sleep(0.2)
-            samples = _samples(door)
+        while samples and time.monotonic() < end:
+            time.sleep(1.2)
+            last, samples = samples, _samples(door)
+            still = all(last.total(name) == samples.total(name) for name in ("regulars_spend_minor", "regulars_purchases"))
+            if still and samples.total("regulars_stream_lag_events") == 0:
+                break
     return samples
 
 

@@ -24,9 +24,10 @@ class Tell(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """A decision to ask for: the body of `POST /v1/decisions`."""
+    """A decision to ask for: the body of `POST /v1/decisions`, and its `at` in epoch milliseconds."""
 
     request: dict[str, Any]
+    at: int = 0
 
 
 class Shown(Struct, frozen=True):
@@ -37,14 +38,19 @@ class Shown(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What came of a visit. `bought` is whether something promoted went home; `spend_minor` is the whole order."""
+    """What came of a visit.
+
+    `bought` is whether something promoted went home, `caused` whether only the offer made it so. `basket` has the
+    categories of the order, paid at `paid_at` with `spend_minor` in all.
+    """
 
     offer_id: str = ""
     clicked: bool = False
     bought: bool = False
     caused: bool = False
     spend_minor: int = 0
-    orders: int = 0
+    basket: tuple[str, ...] = ()
+    paid_at: int = 0
 
 
 Visit = Generator[Tell | Ask, Shown | None, Outcome]
@@ -59,7 +65,7 @@ def visit(world: World, arrival: Arrival) -> Visit:
     draws = chance.random(), chance.random()
     yield Tell([*scene.entrance(), *scene.looks(_wandered(world, shopper, chance), world, chance)])
 
-    shown = yield Ask(scene.request())
+    shown = yield Ask(scene.request(), scene.now)
     offer = world.promotions.get(shown.offer_id) if shown is not None else None
     clicked = offer is not None and draws[0] < shopper.click(offer)
     caused = clicked and offer is not None and draws[1] < shopper.swayed(offer)
@@ -74,7 +80,7 @@ def visit(world: World, arrival: Arrival) -> Visit:
     if events or bought:
         yield Tell(events + bought)
     hit = offer is not None and bool(set(offer.categories).intersection(basket))
-    return Outcome(shown.offer_id if shown else "", clicked, hit, caused, spend, int(bool(bought)))
+    return Outcome(shown.offer_id if shown else "", clicked, hit, caused, spend, tuple(basket), scene.now)
 
 
 def _wandered(world: World, shopper: Shopper, chance: Random) -> list[str]:
@@ -92,6 +98,11 @@ class _Scene:
         self._session = f"{shopper.user_id}-{arrival.number}"
         self._at: int = arrival.at
         self._count = 0
+
+    @property
+    def now(self) -> int:
+        """The time of the newest event."""
+        return self._at
 
     def entrance(self) -> list[dict[str, Any]]:
         """The session begins; on the first visit the shopper allows marketing."""

@@ -1,0 +1,248 @@
+"""Decisions a second, beside a FastAPI endpoint that parses the same body and returns a constant of the same size.
+
+Both are served by uvicorn, each in a process of its own, and asked in turns by the same generator with 32 connections.
+A decision is complete: it reads a customer with a history, decides over 50 offers, and is admitted, logged and
+acknowledged by a Redis that flushes to disk before it answers. `--at-least 0.5` makes the ratio a condition.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import orjson
+import uvicorn
+import uvloop
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from api.app import create_app
+from config.settings import ApiSettings, RedisSettings
+from engine.events.routing import Admitted, admit
+from engine.ids import shard_of
+from engine.moments import DAY, Millis, rfc3339
+from engine.shards.commit import Entry
+from engine.shards.labels import ChurnRule, Labels
+from engine.shards.processor import ShardProcessor
+from engine.store.embedded import bound_to_parent, start_embedded
+from engine.store.redis_writer import RedisStore
+from flows.owner import Owner
+from flows.runner import run_until_idle
+from load_tests.http_load import Load, post, run_load
+
+SHARDS: Final = 64
+CUSTOMERS: Final = 2_000
+OFFERS: Final = 50
+CATEGORIES: Final = 25
+PLACEMENTS: Final = ({"name": "home_hero", "count": 1},)
+POLICY: Final = """\
+timezone: UTC
+placements:
+  home_hero: {channel: web, max: 3, shown_when: viewed}
+holdout: {share: 0.0, salt: bench}
+caps: {each_offer: [{count: 6, window_days: 7}]}
+reservation_seconds: 1800
+"""
+
+
+def write_catalogue(folder: Path) -> Path:
+    """Fifty offers of one placement, with conditions, caps and two languages."""
+    (folder / "offers").mkdir(parents=True)
+    (folder / "policy.yaml").write_text(POLICY)
+    offers = [
+        {
+            "id": f"offer-{number}",
+            "kind": "sell",
+            "placements": ["home_hero"],
+            "promotes": {"categories": [f"category-{number % CATEGORIES}"]},
+            "margin": f"{1 + number % 7}.{number % 10}0 EUR",
+            "price": {"discount_percent": 5 + number % 20, "currency": "EUR"},
+            "content": {
+                "default": {"title": f"Offer number {number}", "url": f"/p/{number}"},
+                "de": {"title": f"Angebot {number}"},
+            },
+            **({"eligible_when": [{"feature": "rfm.recency", "below": 300}]} if number % 5 == 0 else {}),
+        }
+        for number in range(OFFERS)
+    ]
+    (folder / "offers" / "all.yaml").write_text(json.dumps({"offers": offers}))
+    return folder
+
+
+def history(now: int) -> Iterator[Admitted]:
+    """What the customers did so far: consent, and a dozen baskets each."""
+    chance = random.Random(7)
+    for number in range(CUSTOMERS):
+        who = {"user_id": f"u-{number}", "source": "bench"}
+        said = {"purpose": "marketing", "status": "granted"}
+        bodies = [{"id": f"c-{number}", "type": "consent_updated", "time": rfc3339(now - 200 * DAY), "data": said}]
+        for order in range(12):
+            chosen = chance.sample(range(CATEGORIES), 5)
+            lines = [{"product_id": f"p-{one}", "category": f"category-{one}", "price": 150 + one} for one in chosen]
+            bodies.append(
+                {
+                    "id": f"o-{number}-{order}",
+                    "type": "order_completed",
+                    "time": rfc3339(now - (12 - order) * 10 * DAY - chance.randrange(DAY)),
+                    "data": {"order_id": f"{number}-{order}", "currency": "EUR", "products": lines},
+                }
+            )
+        for body in bodies:
+            admitted = admit({**body, **who}, Millis(now))
+            assert isinstance(admitted, Admitted), admitted
+            yield admitted
+
+
+def seed(redis_url: str) -> None:
+    """Folds the history through the product's own engine."""
+    store = RedisStore(redis_url)
+    entries = [
+        (shard_of(one.key, SHARDS), Entry("", one.entry, one.fingerprint, one.key)) for one in history(int(time.time() * 1000))
+    ]
+    for at in range(0, len(entries), 2000):
+        store.append(entries[at : at + 2000])
+    run_until_idle(Owner(store, ShardProcessor(Labels(ChurnRule()), DAY), range(SHARDS)), store)
+
+
+def serve_decisions(redis_url: str, catalogue: str, port: int) -> None:
+    """The product's application, and a route that tells and forgets where the time went."""
+    settings = ApiSettings(catalogue=Path(catalogue), decision_deadline_ms=2000)
+    app = create_app(settings, RedisSettings(redis_url=redis_url), SHARDS)
+    timing = app.state.container.timing
+
+    async def told(_: Request) -> Response:
+        body = orjson.dumps(timing.taken())
+        return Response(body)
+
+    app.add_api_route("/bench/timing", told)
+    _serve(app, port)
+
+
+def serve_constant(size: int, port: int) -> None:
+    """The endpoint it is compared with."""
+    app = FastAPI()
+    constant = b'{"constant": "' + b"x" * (size - 16) + b'"}'
+
+    @app.post("/v1/decisions")
+    async def decide(request: Request) -> Response:
+        orjson.loads(await request.body())
+        return Response(constant, media_type="application/json")
+
+    _serve(app, port)
+
+
+def _serve(app: FastAPI, port: int) -> None:
+    uvicorn.run(app, port=port, log_config=None, access_log=False, server_header=False, date_header=False)
+
+
+@contextlib.contextmanager
+def server(*arguments: str) -> Iterator[None]:
+    """One of the two, in a process of its own."""
+    process = subprocess.Popen(bound_to_parent([sys.executable, "-m", "load_tests.bench_api", *arguments]))
+    port = int(arguments[-1])
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                fetched(port, "/openapi.json")
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def fetched(port: int, path: str, body: bytes | None = None) -> bytes:
+    """The body of one answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST" if body else "GET", path, body, {"content-type": "application/json"} if body else {})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def bodies() -> list[bytes]:
+    """Requests of all customers in a random order, as a page would send them."""
+    chance = random.Random(11)
+    numbers = list(range(CUSTOMERS))
+    chance.shuffle(numbers)
+    return [
+        orjson.dumps(
+            {
+                "user_id": f"u-{number}",
+                "session_id": f"s-{number}",
+                "channel": "web",
+                "placements": PLACEMENTS,
+                "context": {"page": {"path": "/"}, "locale": "de-AT", "timezone": "Europe/Vienna"},
+            }
+        )
+        for number in numbers
+    ]
+
+
+def main() -> int:
+    """Prints each round, the ratio, and the split of a decision's time."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=4.0, help="length of a round")
+    options.add_argument("--rounds", type=int, default=4, help="rounds of each")
+    options.add_argument("--at-least", type=float, default=0.0, help="fail below this ratio")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench") as name:
+        folder = Path(name)
+        redis = start_embedded(folder / "redis")
+        try:
+            seed(redis.url)
+            return _compare(redis.url, write_catalogue(folder / "catalogue"), chosen)
+        finally:
+            redis.stop()
+
+
+def _compare(redis_url: str, catalogue: Path, chosen: argparse.Namespace) -> int:
+    base = 20_000 + os.getpid() % 20_000
+    sent = bodies()
+    requests = [post("/v1/decisions", body) for body in sent]
+    with server("decisions", redis_url, str(catalogue), str(base)):
+        answer = fetched(base, "/v1/decisions", sent[0])
+        chosen_offers = [len(one["offers"]) for one in json.loads(answer)["placements"]]
+        print(f"a request of {len(sent[0])} bytes, an answer of {len(answer)} bytes with {chosen_offers} offers of {OFFERS}")
+        with server("constant", str(len(answer)), str(base + 1)):
+            loads: dict[str, list[Load]] = {"constant": [], "decision": []}
+            for port in (base, base + 1):
+                asyncio.run(run_load(port, requests, 1.0))
+            fetched(base, "/bench/timing")
+            for _ in range(chosen.rounds):
+                for what, port in (("constant", base + 1), ("decision", base)):
+                    load = asyncio.run(run_load(port, requests, chosen.seconds))
+                    loads[what].append(load)
+                    print(
+                        f"{what:9} {load.per_second:8.0f}/s   p50 {load.quantile(0.5):6.2f} ms"
+                        f"   p99 {load.quantile(0.99):6.2f} ms   failed {load.failed}"
+                    )
+            timing = json.loads(fetched(base, "/bench/timing"))
+    best = {what: sorted(load.per_second for load in rounds)[len(rounds) // 2] for what, rounds in loads.items()}
+    ratio = best["decision"] / best["constant"]
+    print("split of a decision, ms of waiting and work: " + "  ".join(f"{name} {value:.3f}" for name, value in timing.items()))
+    print(f"median: constant {best['constant']:.0f}/s, decision {best['decision']:.0f}/s, ratio {ratio:.2f}")
+    return 0 if ratio >= chosen.at_least else 1
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    match sys.argv[1:]:
+        case ["decisions", redis_url, catalogue, port]:
+            serve_decisions(redis_url, catalogue, int(port))
+        case ["constant", size, port]:
+            serve_constant(int(size), int(port))
+        case _:
+            sys.exit(main())

@@ -1,0 +1,263 @@
+"""`regulars demo`: the whole system, fed with real baskets and simulated shoppers, in view.
+
+Half a year of receipts is loaded in bulk; from then on each till asks for an offer before it takes the money. What the
+offers were worth is counted from the data alone and compared with what the engine counted. The seconds decide how many
+households take part and how far the year goes; they never decide whether it ends.
+"""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import orjson
+from rich.console import Console
+
+import config
+from config.catalogue_files import Loaded, load_catalogue
+from engine.errors import RegularsError
+from engine.moments import DAY, WEEK, localised, millis, moment
+from flows.complete_journey import ZONE, CompleteJourney
+from flows.door import NDJSON, Door, DoorClosed, DoorRefused
+from flows.exposition import Samples, read_samples
+from flows.replay import interruptible
+from load_tests.demo_arms import windows_of
+from load_tests.demo_board import Board, watched_of
+from load_tests.demo_bulk import CATCH_UP_S, Bulk, wait_until_folded
+from load_tests.demo_incident import Incidents
+from load_tests.demo_keys import keyboard
+from load_tests.demo_plan import DEFAULT_SECONDS, WEEKS_IN_BULK, Rates, in_turn, median_rate, plan, richest
+from load_tests.demo_screen import screen
+from load_tests.demo_stage import Cast, Stage
+from load_tests.demo_summary import Outcome, figures, print_summary, write_json
+from load_tests.demo_system import System
+from load_tests.shoppers.driver import promotions_of
+from load_tests.shoppers.truth import Truth
+from load_tests.shoppers.world import World
+
+SEED: Final = 2017
+CATALOGUE: Final = Path(config.__file__).parent / "catalogue_demo"
+FIRST_DAY: Final = millis(localised(datetime(2017, 1, 1), ZoneInfo(ZONE)))  # noqa: DTZ001 (a till's wall clock)
+YEAR_END: Final = FIRST_DAY + 365 * DAY + DAY
+LOOK_EVERY_S: Final = 0.1
+WATCH_EVERY_S: Final = 1.0
+OVERRUN: Final = 1.5
+BULK_SHARE: Final = 0.5
+"""Of the speed at which the door checks receipts, what is left when they are also stored and folded."""
+PAIR_SHARE: Final = 1.2
+"""Of one till's speed with idle processes, what all tills together reach with all processes at work."""
+_CHECKED, _ASKED = 120, 25
+
+
+def main(*, seconds: float | None, json_file: Path | None, host: str, port: int, data: Path | None) -> int:
+    """Runs it all and prints the summary. Ctrl-C ends it early, with the summary of what was done, and code 0."""
+    console = Console()
+    with _folder(data) as folder, interruptible():
+        demo = Demo(folder, seconds or DEFAULT_SECONDS, console)
+        try:
+            demo.start(host, port)
+            demo.run()
+        except KeyboardInterrupt:
+            console.print("stopping", highlight=False)
+        finally:
+            demo.close()
+        return demo.end(json_file)
+
+
+class Demo:
+    """One run, from the first process to the last figure."""
+
+    def __init__(self, folder: Path, seconds: float, console: Console) -> None:
+        self._seconds, self._console = seconds, console
+        self._system = System(folder)
+        self._board = Board()
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="demo")
+        self._before = Samples()
+        self._killed = False
+        self._outcome: Outcome | None = None
+        self._ready = False
+
+    def start(self, host: str, port: int) -> None:
+        """Brings the system up while the data is read, measures both, and casts the parts."""
+        self._console.print("reading the receipts and starting Redis, engine, learner and API", highlight=False)
+        reading = self._pool.submit(CompleteJourney)
+        self._url = self._system.start(host, port, CATALOGUE)
+        self._console.print(f"Regulars is ready at {self._url}", highlight=False)
+        self._journey = reading.result()
+        loaded = load_catalogue(CATALOGUE)
+        self._door = Door(self._url, patience_s=20.0, stopping=self._stopping)
+        self._began_s = time.monotonic()
+        self._switch_at = FIRST_DAY + WEEKS_IN_BULK * WEEK
+        self._cast(loaded)
+        self._ready = True
+
+    def run(self) -> None:
+        """Shows the board until the players are through."""
+        watching = self._pool.submit(self._watch)
+        acting = self._pool.submit(self._act)
+        with keyboard() as keys, screen(self._board, self._truth, self._console) as view:
+            while not acting.done():
+                for key in keys.pressed():
+                    self._incidents.press(key)
+                self._kill_half_way()
+                view.show()
+                time.sleep(LOOK_EVERY_S)
+            view.show()
+        self._stopping.set()
+        for part in (acting, watching):
+            part.result()
+
+    def close(self) -> None:
+        """Stops the players and, when the last figures are read, the system. Nothing is left running."""
+        self._stopping.set()
+        if self._ready:
+            self._stage.stop()
+            self._stage.close()
+            self._incidents.close()
+        self._pool.shutdown(cancel_futures=True)
+        try:
+            if self._ready and self._system.alive:
+                self._outcome = self._last_look()
+        finally:
+            self._system.stop()
+
+    def end(self, json_file: Path | None) -> int:
+        """Prints the summary and writes the figures; nothing where it was stopped before anything happened."""
+        if self._outcome is None:
+            return 0
+        print_summary(self._console, self._board, self._truth, self._outcome)
+        told = figures(self._board, self._truth, self._outcome)
+        if json_file is not None:
+            write_json(json_file, told)
+        return 0
+
+    def _cast(self, loaded: Loaded) -> None:
+        policy = loaded.policy
+        promotions = promotions_of(CATALOGUE)
+        offers = [(one.id, one.promotes.categories, one.attribution_window_days) for one in loaded.catalogue.offers]
+        whole: dict[str, int] = {}
+        early: dict[str, int] = {}
+        for receipt in self._journey.receipts:
+            whole[receipt.household] = whole.get(receipt.household, 0) + 1
+            early[receipt.household] = early.get(receipt.household, 0) + (receipt.at < self._switch_at)
+        aside, *order = in_turn(self._journey.households, policy, SEED)
+        self._plan = plan(self._seconds, self._measured(), [whole[one] for one in order], [early[one] for one in order])
+        chosen = order[: self._plan.households - self._plan.households % len(policy.experiment.variations)]
+        late = {one: whole[one] - early[one] for one in chosen}
+        self._parts = Cast(frozenset(chosen), richest(chosen, late, "learned", policy), aside)
+        world = World(SEED, promotions, self._plan.shoppers)
+        self._truth = Truth(world)
+        self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board)
+        self._bulk = Bulk(self._url, self._journey, self._parts.households | {aside}, self._board)
+        self._incidents = Incidents(self._url, self._system, self._stage, aside, self._board)
+        self._board.note(
+            f"{len(chosen):,} households in four arms, {self._plan.shoppers} simulated shoppers,"
+            f" household {self._parts.followed} is followed"
+        )
+
+    def _measured(self) -> Rates:
+        """What this machine manages, from calls that write nothing."""
+        receipts = [self._journey.basket(receipt) for receipt in self._journey.receipts[:_CHECKED]]
+        lines = b"\n".join(orjson.dumps(event) for event in receipts)
+        bulk = [self._door.post("/v1/events/check", lines, NDJSON).seconds for _ in range(3)]
+        single = [self._door.post("/v1/events/check", orjson.dumps(event)).seconds for event in receipts[:_ASKED]]
+        request = {"loyalty_id": "0", "channel": "pos", "placements": [{"name": "till"}], "dry_run": True}
+        asked = [self._door.post("/v1/decisions", orjson.dumps(request)).seconds for _ in range(_ASKED)]
+        pair_s = 1.0 / median_rate(asked) + 1.0 / median_rate(single)
+        return Rates(receipts=BULK_SHARE * _CHECKED * median_rate(bulk), pairs=PAIR_SHARE / pair_s)
+
+    def _act(self) -> None:
+        """The whole play: bulk, then day after day. Being told to stop is a way to end it."""
+        try:
+            self._load()
+            if self._stopping.is_set():
+                return
+            self._before = self._samples()
+            self._replay_began_s = time.monotonic()
+            self._ends_s = max(self._began_s + self._plan.load_s + self._plan.replay_s, self._replay_began_s + 1.0)
+            self._board.phase = "replaying"
+            self._stage.play(self._switch_at, YEAR_END, self._ends_s)
+            self._board.phase = "closing"
+        except DoorClosed:
+            if not self._stopping.is_set():
+                raise
+
+    def _load(self) -> None:
+        self._board.phase = "loading history"
+        planned = self._switch_at
+        hurry_s = self._began_s + OVERRUN * self._plan.load_s
+        self._switch_at = self._bulk.load(planned, hurry_s, self._stopping)
+        if self._switch_at < planned:
+            self._board.note(f"loading took long: offers begin on {moment(self._switch_at):%Y-%m-%d} already")
+        wait_until_folded(self._samples, self._board.counts.accepted)
+
+    def _kill_half_way(self) -> None:
+        if self._board.phase != "replaying" or self._killed:
+            return
+        now = time.monotonic()
+        begun, end = self._switch_at, YEAR_END
+        done = max(
+            (now - self._replay_began_s) / max(self._ends_s - self._replay_began_s, 1e-3),
+            (self._board.sim_at - begun) / (end - begun),
+        )
+        self._board.progress = f" ({min(done, 1.0):.0%})"
+        if done > 0.5:
+            self._killed = True
+            self._incidents.kill_engine("half-way")
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        with suppress(RegularsError):
+            self._board.watched = watched_of(self._samples(), self._before)
+        self._board.count_arms()
+
+    def _samples(self) -> Samples:
+        door = Door(self._url, patience_s=5.0)
+        try:
+            return read_samples(door.get("/metrics").body.decode())
+        except (DoorClosed, DoorRefused):
+            return Samples()
+        finally:
+            door.close()
+
+    def _last_look(self) -> Outcome:
+        end = time.monotonic() + CATCH_UP_S
+        totals = self._system.totals()
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            before, totals = totals, self._system.totals()
+            if totals == before and not self._samples().total("regulars_stream_lag_events"):
+                break
+        self._look()
+        return Outcome(
+            plan=self._plan,
+            bulk_baskets=self._bulk.baskets,
+            replayed_to=f"{moment(self._board.sim_at):%Y-%m-%d}",
+            seconds=self._board.seconds,
+            recovery=self._incidents.recovery,
+            totals=totals,
+        )
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    """The folder named, which stays, or one of our own, which goes."""
+    if data is not None:
+        yield data
+        return
+    own = Path(tempfile.mkdtemp(prefix="regulars-"))
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
