@@ -7,7 +7,8 @@ from typing import Any
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.compiling import compile_catalogue
 from engine.decisioning.conditions import Feature
-from engine.decisioning.ledger import EMPTY
+from engine.decisioning.decide import decide
+from engine.decisioning.ledger import EMPTY, Ledger, commit
 from engine.decisioning.offers import Campaign, Money, Offer, Promotes
 from engine.decisioning.policy import Holdout, Placement, Policy
 from engine.decisioning.scoring import Scorers, scorers_for
@@ -109,3 +110,11 @@ def cancelled(at: int) -> Event:
     """The order of that instant is off."""
     order = Order(order_id=f"o-{at}", currency="EUR")
     return OrderCancelled(id=f"x-{at}", type="order_cancelled", time=moment(at + 1000), user_id="anna", data=order)
+
+
+def admitted(asked: Situation, of: Catalogue, with_scorers: Scorers, under: Policy) -> Ledger:
+    """The ledger once the decision on a situation is carried out."""
+    decision = decide(asked, of, with_scorers, under)
+    ledger = commit(asked.ledger or EMPTY, decision.claims, decision.sticky, decision.at, of.longest_window_ms)
+    assert isinstance(ledger, Ledger)
+    return ledger

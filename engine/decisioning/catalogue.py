@@ -65,6 +65,8 @@ class Columns(Struct, frozen=True, eq=False):
     personal: BoolArray
     """Needs consent; stopped by holdout and complaint."""
     fallback: BoolArray
+    with_duties: frozenset[str]
+    """Placements that some duty is made for."""
     duty: BoolArray
     """Placed before anything is drawn: mandatory, transactional, service, thank-you."""
     recovery: BoolArray

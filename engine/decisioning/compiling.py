@@ -84,6 +84,7 @@ def _columns(
         sell=mask([offer.kind == "sell" for offer in offers]),
         personal=mask([offer.kind in ASKS_CONSENT for offer in offers]),
         fallback=mask([offer.kind == "fallback" for offer in offers]),
+        with_duties=frozenset(name for offer in offers if offer.kind not in ("sell", "fallback") for name in offer.placements),
         duty=mask([offer.kind not in ("sell", "fallback") for offer in offers]),
         recovery=mask([offer.kind not in ASKS_CONSENT or SERVICE_RECOVERY in offer.tags for offer in offers]),
         value=np.array([offer.margin.minor * offer.boost for offer in offers], dtype=np.float64),

@@ -140,6 +140,8 @@ class _Desk:
         return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy)
 
     def _duties(self, name: str, count: int, alive: BoolArray) -> list[Chosen]:
+        if name not in self.columns.with_duties:
+            return []
         rows = (self._open(alive) & self.columns.duty).nonzero()[0].tolist()
         if rows:
             rows.sort(key=lambda row: (self.columns.precedence[row], -self.columns.value[row], row))

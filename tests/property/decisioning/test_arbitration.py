@@ -20,7 +20,7 @@ arbitrations = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(values=values, arbitration=arbitrations)
 def test_propensities_sum_to_one_and_none_is_below_the_floor(values: Numbers, arbitration: Arbitration) -> None:
     weights = propensities(values, arbitration)
@@ -47,7 +47,7 @@ def test_the_currency_of_values_changes_no_probability(values: Numbers, arbitrat
     assert np.allclose(propensities(values, arbitration), propensities(values * factor, arbitration), rtol=1e-6)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(values=values, arbitration=arbitrations, point=st.floats(0.0, 1.0))
 def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: Arbitration, point: float) -> None:
     arm, propensity = draw(values, arbitration, point)
@@ -55,13 +55,14 @@ def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: 
     assert propensity == pytest.approx(propensities(values, arbitration)[arm], rel=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 5.0]), min_size=1, max_size=6).map(np.array), arbitration=arbitrations)
 def test_the_points_that_fall_on_an_arm_are_as_many_as_its_propensity(values: Numbers, arbitration: Arbitration) -> None:
-    points = (np.arange(4000) + 0.5) / 4000
+    points = (np.arange(2000) + 0.5) / 2000
 
-    fallen = np.bincount([draw(values, arbitration, float(point))[0] for point in points], minlength=len(values)) / 4000
+    fallen = np.bincount([draw(values, arbitration, float(point))[0] for point in points], minlength=len(values)) / 2000
 
-    assert np.allclose(fallen, propensities(values, arbitration), atol=0.002)
+    assert np.allclose(fallen, propensities(values, arbitration), atol=0.004)
 
 
 @settings(max_examples=50)

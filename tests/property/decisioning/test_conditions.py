@@ -92,7 +92,7 @@ def holds(condition: Condition, situation: Situation) -> bool:
             )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(written=st.lists(st.lists(trees, max_size=3), min_size=1, max_size=4))
 def test_compiled_conditions_hold_where_each_tree_holds(written: Sequence[Sequence[Condition]]) -> None:
     offers = [shop.offer(f"o-{at}", eligible_when=tuple(conditions)) for at, conditions in enumerate(written)]

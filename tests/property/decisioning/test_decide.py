@@ -90,7 +90,7 @@ def worlds(draw: Callable[[Any], Any]) -> tuple[Situation, Catalogue, Policy]:
     return situation, catalogue, policy
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(world=worlds())
 def test_stages_add_up_to_the_catalogue_and_agree_with_the_explanation(world: tuple[Situation, Catalogue, Policy]) -> None:
     situation, catalogue, policy = world
@@ -106,7 +106,7 @@ def test_stages_add_up_to_the_catalogue_and_agree_with_the_explanation(world: tu
         assert all(entry.rule for entry in mine)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(world=worlds())
 def test_explaining_and_repeating_change_nothing(world: tuple[Situation, Catalogue, Policy]) -> None:
     situation, catalogue, policy = world
@@ -120,7 +120,7 @@ def test_explaining_and_repeating_change_nothing(world: tuple[Situation, Catalog
     assert (explained.claims, explained.takes, explained.writes) == ((), (), False)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(world=worlds())
 def test_one_offer_stands_at_most_once_in_a_decision_and_no_placement_overflows(
     world: tuple[Situation, Catalogue, Policy],
@@ -138,7 +138,7 @@ def test_one_offer_stands_at_most_once_in_a_decision_and_no_placement_overflows(
         assert bool(filled.hint) == (filled.reason != "ok")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(world=worlds())
 def test_nothing_is_sold_without_consent_nor_under_a_complaint_nor_to_the_holdout(
     world: tuple[Situation, Catalogue, Policy],
