@@ -28,6 +28,7 @@ def columns(rows: list[tuple[float, float]]) -> tuple[Numbers, Numbers]:
     return np.array([label for label, _ in rows]), np.array([score for _, score in rows])
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_auc_is_the_share_of_pairs_in_the_right_order(rows: list[tuple[float, float]]) -> None:
     positives = [score for label, score in rows if label]
@@ -42,6 +43,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(rows: list[tuple[float, fl
         assert figure == pytest.approx(right / len(positives) / len(negatives))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_average_precision_sums_precision_over_the_steps_of_recall(rows: list[tuple[float, float]]) -> None:
     found = sum(label for label, _ in rows)
@@ -57,6 +59,7 @@ def test_average_precision_sums_precision_over_the_steps_of_recall(rows: list[tu
     assert math.isnan(figure) if not found else figure == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_log_loss_and_brier_are_means_over_rows(rows: list[tuple[float, float]]) -> None:
     losses = [-math.log(score if label else 1.0 - score) for label, score in rows]
@@ -66,7 +69,7 @@ def test_log_loss_and_brier_are_means_over_rows(rows: list[tuple[float, float]])
     assert brier(*columns(rows)) == pytest.approx(sum(squares) / len(rows))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(ROWS, TIMES, st.sampled_from(sorted(METRICS)))
 def test_a_weight_counts_as_that_many_rows(rows: list[tuple[float, float]], times: list[int], name: str) -> None:
     labels, scores = columns(rows)
@@ -83,6 +86,7 @@ def test_a_weight_counts_as_that_many_rows(rows: list[tuple[float, float]], time
         assert math.isnan(weighted) or 0.0 <= weighted <= 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(0, 5))
 def test_perfectly_calibrated_bins_have_no_error(size: int, seed: int) -> None:
     scores = np.random.default_rng(seed).random(size)

@@ -28,6 +28,7 @@ FACTS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(ARRAYS, FACTS)
 def test_a_state_decodes_to_itself_bit_by_bit(arrays: dict[str, Numbers], facts: dict[str, object]) -> None:
     state = State(arrays, facts)  # type: ignore[arg-type]
@@ -40,6 +41,7 @@ def test_a_state_decodes_to_itself_bit_by_bit(arrays: dict[str, Numbers], facts:
     assert again.facts == facts
 
 
+@settings(deadline=None)
 @given(ARRAYS, FACTS, st.integers(0, 10**12))
 def test_a_snapshot_decodes_to_itself(arrays: dict[str, Numbers], facts: dict[str, object], version: int) -> None:
     snapshot = Snapshot("m", version, "f", arrays, facts, {"popularity": {"tea": 0.5}})  # type: ignore[arg-type]
@@ -67,7 +69,7 @@ def test_the_checksum_covers_what_is_learned_and_not_what_rides_along() -> None:
     assert learned.checksum() == carrying.checksum()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_one_changed_byte_is_noticed(data: st.DataObject) -> None:
     sealed = bytearray(encode_snapshot(Snapshot("m", 3, "f", {"weights": np.array([0.5, 2.0])}, {"a": 1})))
@@ -78,6 +80,7 @@ def test_one_changed_byte_is_noticed(data: st.DataObject) -> None:
         decode_snapshot(bytes(sealed))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_other_bytes_decode(raw: bytes) -> None:
     with pytest.raises(SnapshotMismatch):
