@@ -205,10 +205,11 @@ def _silenced(offers: Sequence[Offer], default: JustBought, by_category: bool) -
     found: dict[str, list[tuple[int, int]]] = {}
     for row, offer in enumerate(offers):
         rule = offer.just_bought or default
+        days = rule.category_days if by_category else rule.days
         names = offer.promotes.categories if by_category else offer.promotes.products
-        if offer.kind == "sell" and rule.days > 0 and (rule.categories or not by_category):
+        if offer.kind == "sell" and days > 0:
             for name in names:
-                found.setdefault(name, []).append((row, int(rule.days * DAY)))
+                found.setdefault(name, []).append((row, int(days * DAY)))
     return {name: tuple(rows) for name, rows in found.items()}
 
 

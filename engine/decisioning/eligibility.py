@@ -103,7 +103,7 @@ class Excluded:
 
 
 class NotJustBought:
-    """Never what was just bought, returned, or lies in the cart: products always, categories where it is written."""
+    """Never what was just bought or returned, nor what lies in the cart: the product, and its category for less long."""
 
     def concerns(self, columns: Columns) -> bool:
         return columns.silence_ms > 0

@@ -66,10 +66,10 @@ class Price(Struct, frozen=True, kw_only=True):
 
 
 class JustBought(Struct, frozen=True, kw_only=True):
-    """How long after a purchase the same thing is not offered; categories too only where that makes sense."""
+    """How long after a purchase the same thing is not offered: the product, and others of its category. 0 is at once."""
 
     days: Annotated[float, Meta(ge=0, le=365)] = 7.0
-    categories: bool = False
+    category_days: Annotated[float, Meta(ge=0, le=365)] = 1.0
 
 
 class Offer(Struct, frozen=True, kw_only=True):

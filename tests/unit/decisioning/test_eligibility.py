@@ -9,10 +9,10 @@ from engine.decisioning.explanation import explain
 from engine.decisioning.offers import Campaign, JustBought, Offer, Promotes
 from engine.decisioning.policy import Placement, Policy
 from engine.decisioning.situation import CartLine, Situation
-from engine.moments import DAY
+from engine.moments import DAY, HOUR
 from tests import shop
 
-POLICY = shop.policy(just_bought=JustBought(days=7))
+POLICY = shop.policy()
 
 
 def fate(offer: Offer, situation: Situation, policy: Policy = POLICY, campaigns: tuple[Campaign, ...] = ()) -> str:
@@ -45,7 +45,7 @@ BOUGHT = shop.situation(shop.customer(shop.bought(shop.NOON - 2 * DAY, ("p-1", "
         (shop.offer("a", promotes=COFFEE, just_bought=JustBought(days=2)), BOUGHT, "chosen"),
         (shop.offer("a", promotes=Promotes(categories=("coffee",))), BOUGHT, "chosen"),
         (
-            shop.offer("a", promotes=Promotes(categories=("coffee",)), just_bought=JustBought(categories=True)),
+            shop.offer("a", promotes=Promotes(categories=("coffee",)), just_bought=JustBought(category_days=3)),
             BOUGHT,
             "eligibility: bought 2.0 days ago",
         ),
@@ -68,6 +68,15 @@ def test_what_lies_in_the_cart_is_not_offered_again() -> None:
     situation = shop.situation(shop.customer(), cart=(CartLine(product_id="p-1"),))
 
     assert fate(shop.offer("a", promotes=COFFEE), situation) == "eligibility: already in the cart"
+
+
+@pytest.mark.parametrize(("hours", "eligible"), [(2, False), (23, False), (24, True)])
+def test_a_category_rests_for_a_day_after_it_was_bought(hours: int, eligible: bool) -> None:
+    bought = shop.customer(shop.bought(shop.NOON - hours * HOUR, ("p-7", "coffee")))
+
+    told = fate(shop.offer("a", promotes=Promotes(categories=("coffee",))), shop.situation(bought))
+
+    assert (told == "chosen") == eligible
 
 
 def test_what_was_taken_back_is_not_offered_again_either() -> None:
