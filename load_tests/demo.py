@@ -47,11 +47,12 @@ CATALOGUE: Final = Path(config.__file__).parent / "catalogue_demo"
 FIRST_DAY: Final = millis(localised(datetime(2017, 1, 1), ZoneInfo(ZONE)))  # noqa: DTZ001 (a till's wall clock)
 YEAR_END: Final = FIRST_DAY + 365 * DAY + DAY
 LOOK_EVERY_S: Final = 0.1
+PLAIN_WIDTH: Final = 120
 WATCH_EVERY_S: Final = 1.0
 OVERRUN: Final = 1.5
 BULK_SHARE: Final = 0.5
 """Of the speed at which the door checks receipts, what is left when they are also stored and folded."""
-PAIR_SHARE: Final = 1.2
+PAIR_SHARE: Final = 0.6
 """Of one till's speed with idle processes, what all tills together reach with all processes at work."""
 _CHECKED, _ASKED = 120, 25
 
@@ -59,6 +60,8 @@ _CHECKED, _ASKED = 120, 25
 def main(*, seconds: float | None, json_file: Path | None, host: str, port: int, data: Path | None) -> int:
     """Runs it all and prints the summary. Ctrl-C ends it early, with the summary of what was done, and code 0."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
     with _folder(data) as folder, interruptible():
         demo = Demo(folder, seconds or DEFAULT_SECONDS, console)
         try:

@@ -64,7 +64,7 @@ class _Live:
     def show(self) -> None:
         story, notes = self._board.lines()
         parts: list[RenderableType] = [Text(state_line(self._board))]
-        if self._board.arms:
+        if any(arm.shown for arm in self._board.arms):
             parts.append(arms_table(self._board.arms))
             parts.append(shoppers_table(worth_of(self._board, self._truth)))
         parts.append(Panel(Text("\n".join(story[-STORY_LINES:])), title="one household", title_align="left"))
@@ -84,7 +84,9 @@ def state_line(board: Board) -> str:
         return f"{board.seconds:5.0f} s  {board.phase}"
     (events, decisions), watched = board.rates(), board.watched
     auc = f"{watched.churn_auc:.3f} after {watched.churn_labels:,} labels" if watched.churn_auc else "warming up"
-    arms = " ".join(f"{arm.name} {arm.rate:.3f} ±{(arm.interval[1] - arm.interval[0]) / 2:.3f}" for arm in board.arms)
+    arms = "  ".join(
+        f"{arm.name} {arm.rate:.3f} ±{(arm.interval[1] - arm.interval[0]) / 2:.3f}" for arm in board.arms if arm.shown
+    )
     parts = [
         f"{board.seconds:5.0f} s  {board.phase} {moment(board.sim_at):%Y-%m-%d}{board.progress}",
         f"{events:,.0f} events/s",
@@ -93,13 +95,13 @@ def state_line(board: Board) -> str:
         f"churn AUC {auc}",
         f"dead letters {watched.dead_letters + board.counts.rejected}",
     ]
-    return "  ".join([*parts, arms]) if arms else "  ".join(parts)
+    return "  ".join([*parts, arms] if arms else parts)
 
 
 def arms_table(arms: list[Arm]) -> Table:
     """The arms on real households."""
     table = Table(title="real households: prediction (a replay persuades nobody)", title_justify="left")
-    for heading in ("arm", "households", "offers shown", "hits", "hit rate", "95 % interval, by household"):
+    for heading in ("arm", "households", "offers shown", "hits", "hit rate", "95 % interval over households"):
         table.add_column(heading, justify="left" if heading == "arm" else "right")
     for arm in arms:
         low, high = arm.interval

@@ -1,16 +1,22 @@
 """Shoppers through the HTTP doors: each step of a visit is one request."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct
 
 from config.catalogue_files import load_catalogue
 from engine.errors import InvariantBroken
-from flows.door import Door
+from flows.door import Answer
 from load_tests.shoppers.visit import PLACEMENT, Ask, Outcome, Shown, Tell, visit
 from load_tests.shoppers.world import Arrival, Promotion, World
+
+
+class Poster(Protocol):
+    """Whoever carries a request to the server: a `flows.door.Door`, or a load test's own client."""
+
+    def post(self, path: str, body: bytes) -> Answer: ...
 
 
 class Played(Struct, frozen=True):
@@ -41,7 +47,7 @@ class Answered(Struct, frozen=True):
     offer: dict[str, Any] = {}
 
 
-def play(world: World, arrival: Arrival, door: Door) -> Played:
+def play(world: World, arrival: Arrival, door: Poster) -> Played:
     """Plays one visit to its end. Raises `DoorClosed` and `DoorRefused`."""
     steps = visit(world, arrival)
     step = next(steps)
