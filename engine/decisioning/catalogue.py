@@ -93,7 +93,7 @@ class Columns(Struct, frozen=True, eq=False):
     """Product → rows that a purchase of it silences, each with for how long (ms)."""
     bought_categories: Mapping[str, tuple[tuple[int, int], ...]]
     silence_ms: int
-    """The longest of those spans."""
+    """The longest of those spans of a product."""
     bound_to: Mapping[str, BoolArray]
     """Locale → offers that name it; `unbound` are those that name none."""
     unbound: BoolArray

@@ -105,7 +105,7 @@ def _columns(
         arms={name: _arms(name, placement, offers, campaigns) for name, placement in policy.placements.items()},
         bought_products=products,
         bought_categories=categories,
-        silence_ms=max((span for rows in (*products.values(), *categories.values()) for _, span in rows), default=0),
+        silence_ms=max((span for rows in products.values() for _, span in rows), default=0),
         bound_to={
             name: mask([name in offer.locales for offer in offers])
             for name in {name: None for offer in offers for name in offer.locales}

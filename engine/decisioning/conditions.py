@@ -11,6 +11,7 @@ and the explanation follow from the struct.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.decisioning.situation import Situation
 from engine.moments import DAY, moment
+from engine.profiles.profile import Part
 
 BoolArray = NDArray[np.bool_]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -107,7 +109,7 @@ class InCart(Struct, frozen=True, kw_only=True):
 
 
 class Bought(Struct, frozen=True, kw_only=True):
-    """One of these was bought within so many days, as far as the list of last purchases reaches."""
+    """One of these was bought within so many days; products as far as the list of last purchases reaches."""
 
     bought: Things
     within_days: Annotated[float, Meta(gt=0, le=366)] = 28.0
@@ -229,23 +231,26 @@ class CartTable:
 
 
 class BoughtTable:
+    """Categories are looked up in the customer's habits, products in the list of last purchases."""
+
     def __init__(self, uses: Sequence[Bought], feature_names: Sequence[str]) -> None:  # noqa: ARG002
-        self.uses = tuple(
-            (frozenset(use.bought.categories), frozenset(use.bought.products), int(use.within_days * DAY)) for use in uses
-        )
+        self.uses = tuple((use.bought.categories, frozenset(use.bought.products), int(use.within_days * DAY)) for use in uses)
 
     def holds(self, situation: Situation) -> BoolArray:
-        purchases = situation.part.purchases.last if situation.part is not None else ()
-        return np.array(
-            [
-                any(
-                    purchase.at > situation.now - span
-                    and not (categories.isdisjoint(purchase.categories) and products.isdisjoint(purchase.products))
-                    for purchase in purchases
-                )
-                for categories, products, span in self.uses
-            ],
-            dtype=np.bool_,
+        if situation.part is None:
+            return np.zeros(len(self.uses), dtype=np.bool_)
+        return np.array([self._holds(situation.part, situation.now, *use) for use in self.uses], dtype=np.bool_)
+
+    @staticmethod
+    def _holds(part: Part, now: int, categories: tuple[str, ...], products: frozenset[str], span: int) -> bool:
+        habits = part.purchases.categories
+        for name in categories:
+            if name in habits.names:
+                _, last, count = habits.reading(name)
+                if count > 0 and last > now - span:
+                    return True
+        return bool(products) and any(
+            purchase.at > now - span and not products.isdisjoint(purchase.products) for purchase in part.purchases.last
         )
 
 
@@ -322,10 +327,16 @@ def minute_of_day(local: datetime) -> int:
 
 def local_time(situation: Situation) -> datetime:
     """The wall clock where the customer is; UTC where the zone is unknown or none."""
-    now = moment(situation.now)
-    if not situation.timezone:
+    return _local(situation.now, situation.timezone)
+
+
+@lru_cache(maxsize=64)
+def _local(at: int, zone: str) -> datetime:
+    """Remembered, since several kinds ask within one decision."""
+    now = moment(at)
+    if not zone:
         return now
     try:
-        return now.astimezone(ZoneInfo(situation.timezone))
+        return now.astimezone(ZoneInfo(zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return now

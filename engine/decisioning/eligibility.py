@@ -106,7 +106,7 @@ class NotJustBought:
     """Never what was just bought or returned, nor what lies in the cart: the product, and its category for less long."""
 
     def concerns(self, columns: Columns) -> bool:
-        return columns.silence_ms > 0
+        return bool(columns.bought_products or columns.bought_categories)
 
     def mask(self, columns: Columns, situation: Situation) -> BoolArray:
         rows = [row for row, _ in self._silenced(columns, situation)]
@@ -125,16 +125,21 @@ class NotJustBought:
         for line in situation.cart:
             for row, _ in (*products.get(line.product_id, ()), *categories.get(line.category, ())):
                 yield row, "already in the cart"
-        for purchase in situation.part.purchases.last if situation.part is not None else ():
-            age = situation.now - purchase.at
-            if age >= columns.silence_ms:
-                continue
-            silenced = [pair for name in purchase.products if name in products for pair in products[name]]
-            if categories:
-                silenced += [pair for name in purchase.categories if name in categories for pair in categories[name]]
-            for row, span in silenced:
+        if situation.part is None:
+            return
+        bought, now = situation.part.purchases, situation.now
+        for name in sorted(bought.categories.names.keys() & categories.keys()):
+            age = now - bought.categories.reading(name)[1]
+            for row, span in categories[name]:
                 if age < span:
                     yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
+        for purchase in bought.last if products else ():
+            age = now - purchase.at
+            if age < columns.silence_ms:
+                for name in sorted(products.keys() & set(purchase.products)):
+                    for row, span in products[name]:
+                        if age < span:
+                            yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
 
 
 class Written:
