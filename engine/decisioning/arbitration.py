@@ -40,7 +40,7 @@ def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:
 
 
 def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[int, float]:
-    """The arm on which a point of [0, 1) falls, with its propensity.
+    """The arm on which a point of [0, 1] falls, with its propensity.
 
     Equal to laying `propensities` end to end, but nothing is computed for arms that are not drawn: a share ε of the
     points is spread evenly, the others fall on the weights, and what the weights leave is the leaders'.
@@ -60,7 +60,8 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[in
             arm = min(int(reached.searchsorted(point, side="right")), size - 1)
         else:
             leaders = (values == best).nonzero()[0]
-            arm = int(leaders[min(int((point - total) / (1.0 - total) * len(leaders)), len(leaders) - 1)])
+            share = (point - total) / (1.0 - total) if total < 1.0 else 0.0
+            arm = int(leaders[min(int(share * len(leaders)), len(leaders) - 1)])
     own = float(weights[arm])
     if values[arm] == best:
         own += (1.0 - total) / int(np.count_nonzero(values == best))

@@ -108,6 +108,8 @@ class Columns(Struct, frozen=True, eq=False):
     """Under what a contact of each offer counts."""
     capped: Mapping[str, tuple[tuple[CapClaim, BoolArray], ...]]
     """Scope → its distinct caps with the offers that they stop."""
+    counted: BoolArray
+    """Contacts that are kept in the ledger: sales are, others where a cap or a stock asks for it."""
     shared_caps: BoolArray
     """Offers with a cap that they share with others, so that a slate may use it up by itself."""
     pools: tuple[tuple[tuple[str, int], ...], ...]

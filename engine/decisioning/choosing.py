@@ -82,11 +82,6 @@ def _reasons(catalogue: Catalogue, scored: Scored, arm: int) -> Iterator[str]:
     yield from catalogue.columns.reasons[scored.rows[arm]]
 
 
-def counted(columns: Columns, row: int) -> bool:
-    """Whether a contact of this offer is kept in the ledger: sales are, others where a cap or a stock asks for it."""
-    return bool(columns.sell[row] or columns.caps[row] or columns.pools[row])
-
-
 def claim(
     offer: Chosen,
     decision_id: str,

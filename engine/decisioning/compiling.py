@@ -120,6 +120,7 @@ def _columns(
         reasons=tuple(_reasons(offer) for offer in offers),
         scopes=tuple(_scopes(offer) for offer in offers),
         capped=_capped(caps),
+        counted=mask([o.kind == "sell" or bool(c or p) for o, c, p in zip(offers, caps, pools, strict=True)]),
         shared_caps=mask([any(not cap.scope.startswith("o:") for cap in claims) for claims in caps]),
         pools=pools,
         pool_rows={

@@ -202,7 +202,7 @@ class _Desk:
             return False
         entry = self._entry(row, earlier.decision_id)
         if entry is None:
-            return not choosing.counted(self.columns, row)
+            return not self.columns.counted[row]
         return counts(entry, self.situation.now)
 
     def _entry(self, row: int, decision_id: str) -> Entry | None:
@@ -217,7 +217,7 @@ class _Desk:
         situation, placement = self.situation, self.policy.placements[name]
         for offer in offers:
             seen = offer.repeats and offer.row not in held
-            if seen or not choosing.counted(self.columns, offer.row):
+            if seen or not self.columns.counted[offer.row]:
                 continue
             has = offer.row in held
             self.claims.append(choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, has))

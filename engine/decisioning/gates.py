@@ -13,6 +13,7 @@ from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, 
 from engine.decisioning.eligibility import eligible
 from engine.decisioning.experiment import in_holdout
 from engine.decisioning.frequency import held, within_caps
+from engine.decisioning.ledger import MOST_ENTRIES, pruned
 from engine.decisioning.policy import Policy
 from engine.decisioning.situation import Situation
 
@@ -134,6 +135,9 @@ class Gates:
         mask = columns.everything
         if situation.ledger is not None and situation.ledger.entries and columns.capped:
             mask = within_caps(columns, situation.ledger, situation.now)
+        if situation.ledger is not None and len(situation.ledger.entries) >= MOST_ENTRIES:
+            kept = pruned(situation.ledger.entries, situation.now, self.catalogue.longest_window_ms)
+            mask = mask & ~columns.counted if len(kept) >= MOST_ENTRIES else mask
         return self._without_refused(mask, "cap")
 
     def _stock(self) -> BoolArray:

@@ -25,7 +25,7 @@ MOST_DECISIONS = 8
 LATE_VIEW = DAY
 """How long after its end a reservation can still be found by the view that belongs to it."""
 MOST_ENTRIES = 500
-"""Beyond this the oldest entries go, however long a cap looks back."""
+"""With so many contacts that still matter a customer gets no more: dropping the oldest would forget what caps count."""
 
 
 class Entry(Struct, frozen=True, array_like=True):
@@ -139,12 +139,13 @@ def commit(ledger: Ledger, claims: tuple[Claim, ...], sticky: tuple[Sticky, ...]
         if claim.joins:
             return Refusal(claim.entry.offer_id, claim.entry.placement, "stock")
         after = Ledger(entries=tuple(entries))
-        if any(count(after, cap.scope, cap.window_ms, now) >= cap.count for cap in claim.caps):
+        full = len(entries) >= MOST_ENTRIES
+        if full or any(count(after, cap.scope, cap.window_ms, now) >= cap.count for cap in claim.caps):
             return Refusal(claim.entry.offer_id, claim.entry.placement, "cap")
         entries.append(claim.entry)
     renewed = {one.placement for one in sticky}
     kept = tuple(one for one in ledger.sticky if one.until > now and one.placement not in renewed)
-    return Ledger(entries=tuple(entries[-MOST_ENTRIES:]), sticky=kept + sticky)
+    return Ledger(entries=tuple(entries), sticky=kept + sticky)
 
 
 def pruned(entries: tuple[Entry, ...], now: int, keep_ms: int) -> tuple[Entry, ...]:

@@ -36,7 +36,7 @@ START = 1_772_452_800_000
 KEEP = 7 * DAY
 CAPS = {
     "a": (CapClaim("o:a", 2, DAY), CapClaim("c:weeks", 3, 2 * DAY)),
-    "b": (CapClaim("o:b", 1, HOUR), CapClaim("c:weeks", 3, 2 * DAY)),
+    "b": (CapClaim("o:b", 1, HOUR), CapClaim("c:weeks", 3, 2 * DAY), CapClaim("t:drinks", 2, 3 * HOUR)),
     "c": (CapClaim("t:drinks", 2, 3 * HOUR),),
 }
 SCOPES = {"a": ("o:a", "c:weeks"), "b": ("o:b", "c:weeks", "t:drinks"), "c": ("o:c", "t:drinks")}

@@ -62,6 +62,7 @@ for _, claim in ipairs(claims) do
     end
   else
     if joins then return {'refused', wanted[2], wanted[3], 'stock'} end
+    if #entries >= MOST_ENTRIES then return {'refused', wanted[2], wanted[3], 'cap'} end
     for _, cap in ipairs(caps) do
       if contacts(cap[1], cap[3]) >= cap[2] then return {'refused', wanted[2], wanted[3], 'cap'} end
     end
@@ -77,9 +78,7 @@ if #claims > 0 or #sticky > 0 then
     if one[3] > now and not renewed[one[1]] then kept[#kept + 1] = one end
   end
   for _, one in ipairs(sticky) do kept[#kept + 1] = one end
-  local newest = {}
-  for i = math.max(1, #entries - MOST_ENTRIES + 1), #entries do newest[#newest + 1] = entries[i] end
-  redis.call('SET', KEYS[1], cmsgpack.pack({1, newest, kept}), 'PX', keep_ms)
+  redis.call('SET', KEYS[1], cmsgpack.pack({1, entries, kept}), 'PX', keep_ms)
 end
 if #ARGV > 7 then redis.call('XADD', KEYS[2], '*', unpack(ARGV, 8)) end
 if KEYS[3] then redis.call('SET', KEYS[3], ARGV[3] .. '\n' .. ARGV[4], 'EX', ARGV[5]) end
