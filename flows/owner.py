@@ -6,6 +6,7 @@ then `write`; between the two the shards are ahead of the store.
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -31,7 +32,8 @@ class Owner:
         self.unrelayed: set[int] = set()
         numbers = list(shards)
         each = max(most_cached // max(len(numbers), 1), 100)
-        self.shards = {number: Shard(store.open(number), each) for number in numbers}
+        name = uuid.uuid4().hex
+        self.shards = {number: Shard(store.open(number), each, name) for number in numbers}
 
     @property
     def offsets(self) -> dict[int, str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
-from config.catalogue_files import load_catalogue
 
+from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
 from config.settings import EngineSettings, RetentionSettings
 from engine.errors import Fenced, StoreUnavailable

@@ -129,7 +129,8 @@ class Facts(Struct):
 class Commit(Struct):
     """Everything one atomic write holds: all of it lands, or nothing does.
 
-    `seen` is appended, not replaced. `settled` names customers whose pending entries up to the offset are folded now.
+    `owner` tells a commit that is sent again from one of another owner who got to the same offset. `seen` is appended, not
+    replaced. `settled` names customers whose pending entries up to the offset are folded now.
     """
 
     shard: int
@@ -149,6 +150,7 @@ class Commit(Struct):
     decisions: list[bytes] = field(default_factory=list)
     popularity: dict[str, tuple[float, int]] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
+    owner: str = ""
     facts: Facts = field(default_factory=Facts)
 
 

@@ -57,8 +57,9 @@ LIVE_MS = HOUR
 class Shard:
     """A shard in the hands of its owner."""
 
-    def __init__(self, opened: Opened, most_cached: int = 20_000) -> None:
+    def __init__(self, opened: Opened, most_cached: int = 20_000, owner: str = "") -> None:
         self.number = opened.shard
+        self.owner = owner
         self.offset = opened.offset
         self.record = opened.record
         self.timers = Timers(opened.timers)
@@ -167,7 +168,14 @@ class ShardProcessor:
         """Fold the batch. The commit holds all that changed; `shard` is ahead of the store until it is acknowledged."""
         shard.take(loaded, prepared.needs)
         before = shard.record
-        commit = Commit(shard.number, shard.offset, prepared.batch.entries[-1].id, before, facts=Facts(before=before.totals))
+        commit = Commit(
+            shard.number,
+            shard.offset,
+            prepared.batch.entries[-1].id,
+            before,
+            owner=shard.owner,
+            facts=Facts(before=before.totals),
+        )
         run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)

@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `ev:{s}` | stream of events | API (append), engine (ticks, relays) | committed entries 30 days |
 | `off:{s}` | id of the last entry folded | shard commit | for ever |
+| `own:{s}` | who made the last commit | shard commit | for ever |
 | `shd:{s}` | watermark and totals | shard commit | for ever |
 | `prof:{s}:customer` | profile | shard commit | until erasure |
 | `pend:{s}:customer` | events to be obeyed before they are folded | API, emptied by the shard commit | until folded |
@@ -35,6 +36,10 @@ def events(shard: int) -> str:
 
 def offset(shard: int) -> str:
     return f"off:{{{shard}}}"
+
+
+def owner(shard: int) -> str:
+    return f"own:{{{shard}}}"
 
 
 def record(shard: int) -> str:

@@ -14,6 +14,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.log: dict[int, list[Entry]] = defaultdict(list)
         self.offsets: dict[int, str] = {}
+        self.owners: dict[int, str] = {}
         self.records: dict[int, ShardRecord] = {}
         self.profiles: dict[tuple[int, str], bytes] = {}
         self.seen: dict[tuple[int, str, int], bytes] = {}
@@ -75,10 +76,12 @@ class MemoryStore:
         shard = commit.shard
         held = self.offsets.get(shard, "0-0")
         if held != commit.expected:
-            return "already" if held == commit.offset else "fenced"
+            again = held == commit.offset and self.owners[shard] == commit.owner
+            return "already" if again else "fenced"
         if not is_after(commit.offset, held):
             return "fenced"
         self.offsets[shard] = commit.offset
+        self.owners[shard] = commit.owner
         self.records[shard] = commit.record
         for key, profile in commit.profiles.items():
             self.profiles[shard, key] = encode_profile(profile)

@@ -32,6 +32,7 @@ class ShardStore(Protocol):
     def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
         """Each commit atomically, in order.
 
-        "already": it was written before. "fenced": another owner was faster, and nothing changed.
+        "already": this owner wrote it before. "fenced": another owner was faster, and nothing changed. An owner whose
+        offset another one has passed or even met is stale, since what it loaded since may be newer than its offset.
         """
         ...

@@ -189,12 +189,13 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.decisions(shard),
         keys.popularity(shard),
         keys.gone(shard),
+        keys.owner(shard),
         *sets,
         *appended,
         *deleted,
         *settled,
     ]
-    values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS]
+    values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS, commit.owner]
     values += [len(sets), *sets.values(), len(appended), *appended.values(), len(deleted)]
     values += [len(commit.timers_done), *commit.timers_done]
     values.append(len(commit.timers))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
-from engine.errors import InvariantBroken, Rejected, StoreUnavailable
+from engine.errors import Fenced, InvariantBroken, Rejected, StoreUnavailable
 from engine.ids import digest_of
 from engine.moments import DAY, MINUTE
 from engine.profiles.profile import Part, Profile
@@ -200,6 +200,23 @@ def test_a_commit_sent_again_is_known_and_changes_nothing(held: Held) -> None:
 
     assert held.store.commit([second]) == ["already"]
     assert held.everything() == before
+
+
+def test_an_owner_that_was_overtaken_is_stale_even_where_the_offsets_meet(held: Held) -> None:
+    log = entries_of([order(f"{number}", "ann", START + number * DAY, 100 * number) for number in (1, 2, 3)])
+    shard = log[0][0]
+    fast, slow = (Owner(held.store, processor(), [shard]) for _ in range(2))
+    held.store.append(log[:1])
+    first = held.store.read({shard: "0-0"}, 500, 0)
+    fast.write(fast.process(first))
+    commits = slow.process(first)
+
+    with pytest.raises(Fenced):
+        slow.write(commits)
+
+    held.store.append(log[1:])
+    run_until_idle(fast, held.store)
+    assert held.store.open(shard).record.totals.spend == {"EUR": 600}
 
 
 def test_commits_of_one_call_follow_each_other(held: Held) -> None:

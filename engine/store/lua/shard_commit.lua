@@ -1,14 +1,14 @@
 -- One atomic commit of a shard batch.
--- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone,
+-- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle.
--- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, then for each list its length and its items.
+-- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
 local held = redis.call('GET', KEYS[1]) or '0-0'
 if held ~= ARGV[1] then
-  if held == ARGV[2] then return 'already' end
+  if held == ARGV[2] and redis.call('GET', KEYS[9]) == ARGV[4] then return 'already' end
   return 'fenced'
 end
-local at = 4
+local at = 5
 local function count()
   local n = tonumber(ARGV[at])
   at = at + 1
@@ -23,7 +23,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 9
+local key = 10
 
 local sets = count()
 local pairs_ = {}
@@ -35,7 +35,7 @@ for i = 1, sets do
   if #pairs_ == 4000 then redis.call('MSET', unpack(pairs_)) pairs_ = {} end
 end
 if #pairs_ > 0 then redis.call('MSET', unpack(pairs_)) end
-redis.call('SET', KEYS[1], ARGV[2])
+redis.call('MSET', KEYS[1], ARGV[2], KEYS[9], ARGV[4])
 
 local appends = count()
 for i = 1, appends do
