@@ -5,6 +5,7 @@ catalogue's breadth and hardly on its length.
 """
 
 from collections.abc import Mapping, Sequence
+from math import exp2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +81,11 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
     56 days, shrunk towards everybody's share by two purchases' worth.
     """
     counts, days, known = _habit(part.purchases.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
-    views, _, _ = _habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)
     bought = part.purchases
     trips = float(SUMS.read(bought.sums, bought.sums_at, now)[_MONTHS, 0]) if bought.sums else 0.0
     count, crowd = promotions.total(counts), promotions.total(popularity)
-    share = np.clip((count + PRIOR_TRIPS * crowd) / (max(trips, 0.0) + PRIOR_TRIPS), LEAST_SHARE, 1.0 - LEAST_SHARE)
+    share = (count + PRIOR_TRIPS * crowd) / (max(trips, 0.0) + PRIOR_TRIPS)
+    share = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)
     matrix = np.zeros((promotions.size, len(CROSS)))
     matrix[:, 0] = np.log(share / (1.0 - share))
     matrix[:, 1] = -promotions.newest(-days)
@@ -92,7 +93,8 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
     matrix[:, 3] = count / (max(trips, 0.0) + 0.5)
     matrix[:, 4] = crowd
     matrix[:, 5] = 1.0 - promotions.newest(known)
-    matrix[:, 6] = promotions.total(views)
+    if part.browsing.viewed.names:
+        matrix[:, 6] = promotions.total(_habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)[0])
     matrix[:, 9] = LONG_AGO_DAYS
     if part.browsing.cart:
         held = {line.category for line in part.browsing.cart}
@@ -106,19 +108,20 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
 
 
 def _habit(habits: Habits, promotions: Promotions, now: Millis, half_life_days: float) -> tuple[Matrix, Matrix, Matrix]:
-    """Per category and none: decayed count now, days since, 1 where it was ever seen."""
+    """Per category and none: decayed count now, days since, 1 where it was ever seen.
+
+    A loop over names, since a customer shares few of them with a catalogue and each call into numpy costs as much as three.
+    """
     size = len(promotions.categories) + 1
-    counts, days, known = np.zeros(size), np.full(size, LONG_AGO_DAYS), np.zeros(size)
+    counts, days, known = [0.0] * size, [LONG_AGO_DAYS] * size, [0.0] * size
     names = habits.names
-    if not names:
-        return counts, days, known
-    pairs = [(at, names[name]) for at, name in enumerate(promotions.categories) if name in names]
-    if not pairs:
-        return counts, days, known
-    at, rows = (np.array(column, dtype=np.intp) for column in zip(*pairs, strict=True))
-    numbers = np.frombuffer(habits.numbers, "<f8").reshape(-1, 3)[rows]
-    age = np.maximum((now - numbers[:, 1]) / DAY, 0.0)
-    counts[at] = numbers[:, 0] * np.exp2(-age / half_life_days)
-    days[at] = age
-    known[at] = numbers[:, 2] > 0.0
-    return counts, days, known
+    if names:
+        numbers = memoryview(habits.numbers).cast("d")
+        for at, name in enumerate(promotions.categories):
+            row = names.get(name)
+            if row is not None:
+                age = max((now - numbers[3 * row + 1]) / DAY, 0.0)
+                counts[at] = numbers[3 * row] * exp2(-age / half_life_days)
+                days[at] = age
+                known[at] = float(numbers[3 * row + 2] > 0.0)
+    return np.array(counts), np.array(days), np.array(known)
