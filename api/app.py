@@ -1,5 +1,6 @@
 """The application, and the process that serves it."""
 
+import gc
 import logging
 import os
 import signal
@@ -73,6 +74,17 @@ async def _broken(_: Request, error: Exception) -> Response:
     return Problem(500, "server.error", "this is a fault of the server; it has been logged").response()
 
 
+def settle_memory() -> None:
+    """Takes everything loaded so far out of the garbage collector's rounds.
+
+    Modules, routes and the catalogue live as long as the process; without this a third of a busy server's time goes into
+    looking at them again. What a request makes is freed by counting references, so rounds may also be rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen_fd: int | None) -> int:
     """Serves until SIGTERM, then finishes the requests it has. With `listen_fd`, on that inherited socket."""
     log_to_stderr(os.environ.get("REGULARS_PART", "api"))
@@ -92,6 +104,7 @@ def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen
         timeout_graceful_shutdown=settings.drain_s,
     )
     server = uvicorn.Server(config)
+    settle_memory()
     # uvicorn raises the signal again once it has drained; a drained server has done what it was asked.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

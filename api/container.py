@@ -27,7 +27,8 @@ from engine.store.redis_reader import Command, RedisReader, commands_of, ledger_
 
 log = logging.getLogger(__name__)
 
-MOST_WRITES_OUT = 4
+MOST_WRITES_OUT = 1
+"""Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
 MOST_READS_OUT = 2
 LOOK_S = 1.0
 

@@ -86,11 +86,18 @@ class Answer(Struct, frozen=True):
 
 
 class Timing:
-    """Where the time of decisions went, in seconds summed; for benchmarks."""
+    """Where the time of decisions went, in seconds summed; waiting counts. For benchmarks."""
 
     def __init__(self) -> None:
-        self.read = self.decide = self.commit = 0.0
+        self.parse = self.read = self.decide = self.commit = self.answer = 0.0
         self.count = 0
+
+    def taken(self) -> dict[str, float]:
+        """Milliseconds a decision by step, since the last time it was asked."""
+        steps = ("parse", "read", "decide", "commit", "answer")
+        told = {name: getattr(self, name) * 1000 / max(self.count, 1) for name in steps}
+        self.__init__()  # type: ignore[misc]
+        return told
 
 
 class Serving:
@@ -288,6 +295,7 @@ class Serving:
         return self._told(question, self._decide(situation, question.basis), customer)
 
     def _told(self, question: Question, decision: Decision, customer: Known | None) -> Answer:
+        began = time.perf_counter()
         asked, basis = question.asked, question.basis
         age = None
         if customer is not None:
@@ -305,7 +313,9 @@ class Serving:
         )
         if asked.explain:
             body = replace(body, explanation=[])
-        return Answer(encode(body), _outcome(decision, asked), decision)
+        answer = Answer(encode(body), _outcome(decision, asked), decision)
+        self._timing.answer += time.perf_counter() - began
+        return answer
 
 
 class Stock:

@@ -26,7 +26,7 @@ import uvloop
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from api.app import create_app
+from api.app import create_app, settle_memory
 from config.settings import ApiSettings, RedisSettings
 from engine.events.routing import Admitted, admit
 from engine.ids import shard_of
@@ -142,12 +142,13 @@ def serve_constant(size: int, port: int) -> None:
 
 
 def _serve(app: FastAPI, port: int) -> None:
+    settle_memory()
     uvicorn.run(app, port=port, log_config=None, access_log=False, server_header=False, date_header=False)
 
 
 @contextlib.contextmanager
-def server(*arguments: str) -> Iterator[None]:
-    """One of the two, in a process of its own."""
+def server(*arguments: str) -> Iterator[int]:
+    """One of the two, in a process of its own, whose id it is."""
     process = subprocess.Popen(bound_to_parent([sys.executable, "-m", "load_tests.bench_api", *arguments]))
     port = int(arguments[-1])
     try:
@@ -156,10 +157,16 @@ def server(*arguments: str) -> Iterator[None]:
                 fetched(port, "/openapi.json")
                 break
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)
+
+
+def cpu_seconds(process: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def fetched(port: int, path: str, body: bytes | None = None) -> bytes:
@@ -196,11 +203,13 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=4.0, help="length of a round")
     options.add_argument("--rounds", type=int, default=4, help="rounds of each")
+    options.add_argument("--connections", type=int, default=32)
+    options.add_argument("--persistence", choices=["always", "none"], default="always", help="how Redis keeps its data")
     options.add_argument("--at-least", type=float, default=0.0, help="fail below this ratio")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
-        redis = start_embedded(folder / "redis")
+        redis = start_embedded(folder / "redis", persistence=chosen.persistence)
         try:
             seed(redis.url)
             return _compare(redis.url, write_catalogue(folder / "catalogue"), chosen)
@@ -212,27 +221,32 @@ def _compare(redis_url: str, catalogue: Path, chosen: argparse.Namespace) -> int
     base = 20_000 + os.getpid() % 20_000
     sent = bodies()
     requests = [post("/v1/decisions", body) for body in sent]
-    with server("decisions", redis_url, str(catalogue), str(base)):
+    with server("decisions", redis_url, str(catalogue), str(base)) as deciding:
         answer = fetched(base, "/v1/decisions", sent[0])
         chosen_offers = [len(one["offers"]) for one in json.loads(answer)["placements"]]
         print(f"a request of {len(sent[0])} bytes, an answer of {len(answer)} bytes with {chosen_offers} offers of {OFFERS}")
-        with server("constant", str(len(answer)), str(base + 1)):
+        with server("constant", str(len(answer)), str(base + 1)) as constant:
             loads: dict[str, list[Load]] = {"constant": [], "decision": []}
+            work: dict[str, list[float]] = {"constant": [], "decision": []}
             for port in (base, base + 1):
                 asyncio.run(run_load(port, requests, 1.0))
             fetched(base, "/bench/timing")
             for _ in range(chosen.rounds):
-                for what, port in (("constant", base + 1), ("decision", base)):
-                    load = asyncio.run(run_load(port, requests, chosen.seconds))
+                for what, port, process in (("constant", base + 1, constant), ("decision", base, deciding)):
+                    before = cpu_seconds(process)
+                    load = asyncio.run(run_load(port, requests, chosen.seconds, chosen.connections))
                     loads[what].append(load)
+                    work[what].append((cpu_seconds(process) - before) / max(len(load.latencies), 1) * 1e6)
                     print(
                         f"{what:9} {load.per_second:8.0f}/s   p50 {load.quantile(0.5):6.2f} ms"
-                        f"   p99 {load.quantile(0.99):6.2f} ms   failed {load.failed}"
+                        f"   p99 {load.quantile(0.99):6.2f} ms   {work[what][-1]:5.0f} µs of CPU   failed {load.failed}"
                     )
             timing = json.loads(fetched(base, "/bench/timing"))
     best = {what: sorted(load.per_second for load in rounds)[len(rounds) // 2] for what, rounds in loads.items()}
     ratio = best["decision"] / best["constant"]
     print("split of a decision, ms of waiting and work: " + "  ".join(f"{name} {value:.3f}" for name, value in timing.items()))
+    each = {what: sorted(rounds)[len(rounds) // 2] for what, rounds in work.items()}
+    print(f"CPU of the server: constant {each['constant']:.0f} µs, decision {each['decision']:.0f} µs a request")
     print(f"median: constant {best['constant']:.0f}/s, decision {best['decision']:.0f}/s, ratio {ratio:.2f}")
     return 0 if ratio >= chosen.at_least else 1
 

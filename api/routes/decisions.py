@@ -48,6 +48,7 @@ async def _answered(container: Container, read: Callable[[], DecisionRequest], c
     metrics = container.metrics
     try:
         question = _question(container, read(), caller, started)
+        container.timing.parse += time.monotonic() - started
         answer = await container.serving.answer(question)
     except Problem as problem:
         metrics.answered("conflict" if problem.status == 409 else "refused", time.monotonic() - started)
