@@ -52,7 +52,7 @@ WATCH_EVERY_S: Final = 1.0
 OVERRUN: Final = 1.5
 BULK_SHARE: Final = 0.5
 """Of the speed at which the door checks receipts, what is left when they are also stored and folded."""
-PAIR_SHARE: Final = 0.6
+PAIR_SHARE: Final = 0.3
 """Of one till's speed with idle processes, what all tills together reach with all processes at work."""
 _CHECKED, _ASKED = 120, 25
 
@@ -152,7 +152,8 @@ class Demo:
             whole[receipt.household] = whole.get(receipt.household, 0) + 1
             early[receipt.household] = early.get(receipt.household, 0) + (receipt.at < self._switch_at)
         aside, *order = in_turn(self._journey.households, policy, SEED)
-        self._plan = plan(self._seconds, self._measured(), [whole[one] for one in order], [early[one] for one in order])
+        rates = self._measured()
+        self._plan = plan(self._seconds, rates, [whole[one] for one in order], [early[one] for one in order])
         chosen = order[: self._plan.households - self._plan.households % len(policy.experiment.variations)]
         late = {one: whole[one] - early[one] for one in chosen}
         self._parts = Cast(frozenset(chosen), richest(chosen, late, "learned", policy), aside)
@@ -161,6 +162,9 @@ class Demo:
         self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board)
         self._bulk = Bulk(self._url, self._journey, self._parts.households | {aside}, self._board)
         self._incidents = Incidents(self._url, self._system, self._stage, aside, self._board)
+        self._board.note(
+            f"this machine is taken for {rates.receipts:,.0f} receipts/s in bulk, {rates.pairs:,.0f} tills/s with offers"
+        )
         self._board.note(
             f"{len(chosen):,} households in four arms, {self._plan.shoppers} simulated shoppers,"
             f" household {self._parts.followed} is followed"
