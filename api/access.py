@@ -83,6 +83,8 @@ class Access:
         }
         self._secrets = tuple(secret)
         self._everybody = Caller("secret", "keyless") if not self._callers else None
+        self.itself = Caller("secret", "server")
+        """What the server does for a caller whose rights it has checked."""
         self._clock = clock
         self._buckets = (
             {caller.name: Bucket(rate_per_s, clock()) for caller in self._callers.values()} if rate_per_s else {}

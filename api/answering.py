@@ -1,7 +1,6 @@
 """The body that answers a decision."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -9,6 +8,7 @@ from msgspec import Struct
 from api.basis import Basis
 from api.door import Receipt
 from engine.decisioning.decision import Chosen, Decision, Filled
+from engine.decisioning.explanation import Explained
 from engine.moments import rfc3339
 from engine.money import exponent, to_major
 
@@ -71,7 +71,7 @@ class DecisionAnswer(Struct, frozen=True, omit_defaults=True):
     experiment: ExperimentAnswer
     placements: list[PlacementAnswer]
     events: Receipt | None = None
-    explanation: list[dict[str, Any]] | None = None
+    explanation: Sequence[Explained] | None = None
 
 
 encode = msgspec.json.Encoder().encode

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from api.container import Container
 from api.lean_route import LeanRoute
 from api.problems import Problem
-from api.routes import decisions, events
+from api.routes import customers, decisions, events, operating
 from config.logging import log_to_stderr
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
@@ -57,7 +57,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
             allow_headers=["authorization", "content-type", "regulars-mode"],
             max_age=600,
         )
-    for group in (events, decisions):
+    for group in (events, decisions, customers, operating):
         group.add_routes(app, container)
     return app
 

@@ -7,10 +7,19 @@ from the code.
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from api.answering import DecisionAnswer
 from api.asking import DecisionRequest
 from api.door import Receipt
+from engine.events.consent import Consent
+
+
+class Consents(Struct, frozen=True):
+    """The body of `PUT /v1/customers/{id}/consent`."""
+
+    consents: list[Consent]
+
 
 encode = msgspec.json.Encoder().encode
 
@@ -155,4 +164,50 @@ DECISIONS = Group(
         "openapi_extra": {"parameters": _PARAMETERS},
         "responses": {**problems(401, 403, 409, 422, 429, 503), 200: _DECISION},
     },
+)
+
+_ID: Described = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+_LOOKUP: Described = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in ("loyalty_id", "anonymous_id", "user_id")
+    ]
+}
+_CUSTOMER: Described = {"description": "The customer", **_content({"type": "object"})}
+
+CUSTOMERS = Group(
+    find={
+        "summary": "Find a customer by another identity",
+        "openapi_extra": _LOOKUP,
+        "responses": {**problems(401, 403, 404, 410, 422, 503), 200: _CUSTOMER},
+    },
+    get={
+        "summary": "A customer",
+        "openapi_extra": _ID,
+        "responses": {**problems(401, 403, 404, 410, 503), 200: _CUSTOMER},
+    },
+    export={
+        "summary": "Everything held of a customer",
+        "openapi_extra": _ID,
+        "responses": {**problems(401, 403, 404, 410, 503), 200: {"description": "NDJSON"}},
+    },
+    consent={
+        "summary": "Set what a customer allows",
+        "openapi_extra": {**_ID, "requestBody": {"required": True, **_content(schema_of(Consents))}},
+        "responses": {**problems(400, 401, 403, 422, 503), 200: {"description": "Durable, and obeyed from now on"}},
+    },
+    erase={
+        "summary": "Have a customer forgotten",
+        "openapi_extra": _ID,
+        "responses": {**problems(401, 403, 503), 200: {"description": "A certificate"}},
+    },
+)
+
+OPERATING = Group(
+    livez={"summary": "Alive", "responses": {200: {"description": "The process answers"}}},
+    readyz={
+        "summary": "Ready",
+        "responses": {200: {"description": "Requests can be served"}, 503: {"description": "What is missing"}},
+    },
+    metrics={"summary": "Metrics", "responses": {200: {"description": "Prometheus exposition"}}},
 )

@@ -33,6 +33,7 @@ from api.metrics import Metrics
 from api.problems import Problem
 from engine.decisioning.decide import decide
 from engine.decisioning.decision import Decision, Take
+from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
 from engine.decisioning.situation import Situation
 from engine.errors import StoredFormatError, StoreUnavailable
@@ -129,11 +130,14 @@ class Serving:
             question.receipt = await question.taking
         if earlier is not None:
             return Answer(_stored_body(earlier, question.request_hash), "repeated")
-        began = time.perf_counter()
+        began, basis = time.perf_counter(), question.basis
         situation = self._situation(question, customer)
         self._timing.decide += time.perf_counter() - began
+        if asked.explain:
+            decision, explained = explain(situation, basis.loaded.catalogue, basis.scorers, basis.loaded.policy)
+            return self._told(question, decision, customer, explained)
         if not asked.writes or customer is None:
-            return self._told(question, self._decide(situation, question.basis), customer)
+            return self._told(question, self._decide(situation, basis), customer)
         return await self._admitted(question, situation, customer)
 
     async def _customer(self, question: Question) -> tuple[Known | None, bytes | None]:
@@ -294,7 +298,13 @@ class Serving:
         situation = replace(situation, ledger=None, late=late)
         return self._told(question, self._decide(situation, question.basis), customer)
 
-    def _told(self, question: Question, decision: Decision, customer: Known | None) -> Answer:
+    def _told(
+        self,
+        question: Question,
+        decision: Decision,
+        customer: Known | None,
+        explained: Sequence[Explained] | None = None,
+    ) -> Answer:
         began = time.perf_counter()
         asked, basis = question.asked, question.basis
         age = None
@@ -310,9 +320,8 @@ class Serving:
             experiment=ExperimentAnswer(decision.variation, decision.holdout),
             placements=placement_answers(decision, basis, question.to_page),
             events=question.receipt,
+            explanation=explained,
         )
-        if asked.explain:
-            body = replace(body, explanation=[])
         answer = Answer(encode(body), _outcome(decision, asked), decision)
         self._timing.answer += time.perf_counter() - began
         return answer

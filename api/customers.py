@@ -1,0 +1,128 @@
+"""A customer in the shape that the API promises. Fields whose models are not there yet are null, never guessed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.customer_state import Known
+from engine.features.base import Request
+from engine.features.vector import NAMES, READINGS, read_features
+from engine.models.scoring import ChurnScorer
+from engine.moments import Millis, rfc3339
+from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
+from engine.profiles.profile import Profile
+from engine.profiles.purchases import Purchases
+from engine.profiles.service import Service
+
+MOST_DRIVERS = 5
+_WORDS: Mapping[str, str] = {reading.name: reading.words for reading in READINGS}
+
+
+def customer_view(known: Known, churn: ChurnScorer, currency: str, now: Millis) -> dict[str, Any]:
+    """The body of `GET /v1/customers/{id}`. `currency` is the shop's main one."""
+    profile = known.profile
+    part = profile.whole
+    vector = read_features(profile, Request(), now)
+    probability = churn.probability(vector)
+    contributions = sorted(churn.contributions(vector).items(), key=lambda one: -abs(one[1]))
+    return {
+        "user_id": _user_id(profile),
+        "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
+        "purchases": _purchases(part.purchases, currency),
+        **_by_currency(part.purchases),
+        "segments": [],
+        "lifecycle": None,
+        "value": {"expected_purchases_365d": None, "expected_margin_minor": None, "alive": None},
+        "churn": {
+            "probability": round(probability, 6),
+            "status": churn.status,
+            "horizon_days": churn.horizon_days,
+            "version": churn.version,
+            "drivers": [
+                {"feature": name, "contribution": round(term, 6), "words": _WORDS.get(name, name)}
+                for name, term in contributions[:MOST_DRIVERS]
+                if term
+            ],
+        },
+        "consent": _consents(part.consent, now),
+        "purchase": {"probability_7d": None},
+        "service": _service(part.service),
+        "offers": {
+            name: getattr(part.offers, name) for name in ("decided", "shown", "clicked", "redeemed")
+        },
+        "actions_due": [],
+        "loyalty": {"points": None, "tier": None},
+        "features": dict(zip(NAMES, vector.tolist(), strict=True)),
+        "events": profile.events,
+        "first_seen_at": _moment(part.identity.first_at),
+        "last_seen_at": _moment(part.identity.last_at),
+        "updated_at": _moment(profile.arrived_at),
+        "age_ms": max(0, now - profile.arrived_at) if profile.arrived_at else None,
+    }
+
+
+def _user_id(profile: Profile) -> str | None:
+    """From the profile's own key, or from a part that was joined to it."""
+    return next((key[2:] for key in (profile.key, *sorted(profile.parts)) if key.startswith("u:")), None)
+
+
+def _purchases(purchases: Purchases, currency: str) -> dict[str, Any]:
+    spend = purchases.spend
+    main = currency if currency in spend or not spend else max(spend, key=lambda name: spend[name])
+    return {
+        "count": purchases.count,
+        "spend_minor": purchases.spend.get(main, 0),
+        "currency": main or None,
+        "first_at": _moment(purchases.first_at),
+        "last_at": _moment(purchases.last_at),
+    }
+
+
+def _by_currency(purchases: Purchases) -> dict[str, Any]:
+    if len(purchases.spend) < 2:
+        return {}
+    listed = [{"currency": name, "spend_minor": spend} for name, spend in sorted(purchases.spend.items())]
+    return {"purchases_by_currency": listed}
+
+
+def _consents(consents: Consents, now: Millis) -> dict[str, Any]:
+    """By purpose the newest statement, the channels it is granted on, and what was said of each channel."""
+    view: dict[str, Any] = {}
+    for purpose, said in consents.statements.items():
+        newest = consents.statement(purpose, None, now)
+        channels = [name for name in sorted(said) if name != EVERY_CHANNEL]
+        view[purpose] = {
+            "status": newest.status,
+            "at": _moment(newest.at),
+            "channels": [name for name in channels if consents.status(purpose, name, now) == "granted"],
+            **{name: value for name, value in _details(newest).items() if value},
+            "by_channel": {name: consents.status(purpose, name, now) for name in channels},
+        }
+    return view
+
+
+def _details(statement: Statement) -> dict[str, Any]:
+    return {
+        "expires_at": rfc3339(statement.expires_at) if statement.expires_at else None,
+        "text_version": statement.text_version or None,
+    }
+
+
+def _service(service: Service) -> dict[str, Any]:
+    still_open = service.open
+    return {
+        "open_complaints": len(still_open),
+        "cases": [
+            {
+                "case_id": key,
+                "open": key in still_open,
+                "reason": complaint.reason,
+                "filed_at": _moment(complaint.filed_at),
+                "resolved_at": _moment(complaint.resolved_at),
+            }
+            for key, complaint in service.complaints.items()
+        ],
+    }
+
+
+def _moment(at: int) -> str | None:
+    return rfc3339(at) if at else None

@@ -1,0 +1,97 @@
+"""What is held of one customer: reading it, handing it over, and having it forgotten."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from api.customer_state import Known, known, names_of
+from engine.errors import Rejected
+from engine.events.decode import decode_canonical, encode_canonical
+from engine.ids import CustomerKey, digest_of
+from engine.store import keys
+
+Ask = Callable[[Sequence[Any]], Awaitable[list[Any]]]
+_PAGE = 500
+
+
+class Erased(Exception):
+    """This customer asked to be forgotten."""
+
+
+async def read_customer(ask: Ask, shard: int, key: CustomerKey) -> Known | None:
+    """The customer with what is on its way; None for somebody never heard of. Raises `Erased`."""
+    values, gone = await ask([("MGET", *names_of(shard, key)), ("SISMEMBER", keys.gone(shard), digest_of(key.encode()))])
+    stored, pending, ledger = values
+    found = known(key, stored, pending, ledger)
+    if gone == 1 or found.erased:
+        raise Erased
+    return found if found.profile.events else None
+
+
+async def held(ask: Ask, shard: int, key: CustomerKey, found: Known) -> AsyncIterator[bytes]:
+    """Everything held, as lines of JSON: the profile, the ledger, and each event and decision that is still kept."""
+    yield _line("profile", msgspec.to_builtins(found.profile, builtin_types=(bytes,)))
+    yield _line("ledger", msgspec.to_builtins(found.ledger))
+    async for fields in _pages(ask, keys.events(shard)):
+        if fields.get(b"k") == key.encode() and b"e" in fields:
+            yield _line("event", orjson.Fragment(fields[b"e"]))
+    async for fields in _pages(ask, keys.decisions(shard)):
+        event = decode_canonical(fields.get(b"d", b""))
+        if not isinstance(event, Rejected) and _is_of(event, key):
+            yield _line("decision", orjson.Fragment(encode_canonical(event)))
+
+
+def _is_of(event: Any, key: CustomerKey) -> bool:
+    kind, _, name = key.partition(":")
+    return bool({"u": event.user_id, "l": event.loyalty_id, "a": event.anonymous_id}.get(kind) == name)
+
+
+def _line(kind: str, value: Any) -> bytes:
+    return orjson.dumps({"kind": kind, "value": value}, default=_plain) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    raise TypeError(type(value).__name__)
+
+
+async def _pages(ask: Ask, stream: str) -> AsyncIterator[dict[bytes, bytes]]:
+    start = "-"
+    while True:
+        (page,) = await ask([("XRANGE", stream, start, "+", "COUNT", _PAGE)])
+        for _, fields in page:
+            yield dict(zip(fields[::2], fields[1::2], strict=True))
+        if len(page) < _PAGE:
+            return
+        start = f"({page[-1][0].decode()}"
+
+
+async def folded(ask: Ask, shard: int, key: CustomerKey, wait_s: float) -> bool:
+    """Whether the erasure has been carried out, waiting a little for the engine to do so."""
+    until = asyncio.get_running_loop().time() + wait_s
+    while True:
+        noted = ("SISMEMBER", keys.gone(shard), digest_of(key.encode()))
+        gone, left = await ask([noted, ("EXISTS", keys.profile(shard, key), keys.ledger(shard, key))])
+        if gone == 1 and left == 0:
+            return True
+        if asyncio.get_running_loop().time() >= until:
+            return False
+        await asyncio.sleep(0.02)
+
+
+async def forget_answers(ask: Ask, shard: int, key: CustomerKey) -> int:
+    """Deletes the answers kept for the customer's request ids; how many there were."""
+    pattern = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in keys.request(shard, key, "")) + "*"
+    cursor, count = b"0", 0
+    while True:
+        ((cursor, names),) = await ask([("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)])
+        if names:
+            await ask([("UNLINK", *names)])
+            count += len(names)
+        if cursor == b"0":
+            return count
