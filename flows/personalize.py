@@ -17,6 +17,7 @@ from bytewax.run import cli_main
 
 from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
+from config.memory import settle_memory
 from config.settings import EngineSettings, RetentionSettings
 from engine.errors import Fenced, StoreUnavailable
 from engine.moments import DAY, SECOND
@@ -100,6 +101,7 @@ def main(redis_url: str, engines: int, engine_index: int) -> int:
     upkeep = Upkeep(name, store, owner, RetentionSettings())
     source = EventSource(lambda: Streams(store, owner, settings.batch_events, settings.idle_block_ms, stop.asked_for, upkeep))
     flow = dataflow(source, owner, CommitSink(lambda: Commits(store, owner)))
+    settle_memory()
     _LOG.info("the engine has opened its shards", extra={"shards": len(owner.shards)})
     try:
         cli_main(flow)  # type: ignore[no-untyped-call]

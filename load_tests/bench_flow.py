@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from bytewax.run import cli_main
 from redis import Redis
 
+from config.memory import settle_memory
 from engine.errors import Rejected
 from engine.events.decode import decode_canonical
 from engine.events.routing import Admitted, admit, admitted
@@ -230,6 +231,7 @@ def best(runs: list[Spent]) -> Spent:
 def measured(events: int, rounds: int, url: str) -> dict[str, Any]:
     """All figures of one benchmark."""
     sent = entries(events)
+    settle_memory()
     runs: dict[str, list[Spent]] = {"reference": [], "plain": [], "flow": []}
     steps: dict[str, Callable[[], Spent]] = {
         "reference": lambda: reference(sent),

@@ -1,0 +1,14 @@
+"""The garbage collector in processes that live long."""
+
+import gc
+
+
+def settle_memory() -> None:
+    """Take everything loaded so far out of the collector's rounds, and make the rounds rare.
+
+    What a batch or a request makes is freed by counting references; rounds only look again at what stays: modules, the
+    catalogue, cached customers. In the engine that took a seventh of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
