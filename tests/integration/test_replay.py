@@ -1,0 +1,108 @@
+"""A replay against the running system: everything arrives once, broken lines are kept, and a second run changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from flows import replay
+from flows.door import Door
+from flows.exposition import Samples, read_samples
+from flows.replay_position import PositionFile, is_known
+from flows.replay_source import EventFile
+from tests.e2e.running import Up, up, wait_until
+
+CUSTOMERS, SALES = 20, 300
+TOTAL_MINOR = 1099
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with up(tmp_path_factory.mktemp("d")) as system:
+        yield system
+
+
+def sale(number: int) -> dict[str, Any]:
+    return {
+        "type": "pos_transaction_completed",
+        "time": f"2026-03-{1 + number // 20:02d}T{8 + number % 12:02d}:15:00+01:00",
+        "loyalty_id": f"c-{number % CUSTOMERS}",
+        "data": {
+            "store": "12",
+            "workstation": "3",
+            "business_day": f"2026-03-{1 + number // 20:02d}",
+            "sequence_number": number,
+            "currency": "EUR",
+            "total": "10.99",
+            "lines": [{"product_id": "p-1", "category": "coffee", "amount": "10.99"}],
+        },
+    }
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    path = tmp_path / "sales.ndjson"
+    lines = [orjson.dumps(sale(number)) for number in range(SALES)]
+    path.write_bytes(b"\n".join([*lines[:150], b'{"type": "broken"', *lines[150:]]) + b"\n")
+    return path
+
+
+def samples(door: Door) -> Samples:
+    return read_samples(door.get("/metrics").body.decode())
+
+
+def test_a_file_arrives_whole_and_a_second_replay_changes_nothing(
+    running: Up, events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = Door(running.url)
+
+    codes = [replay.main(source=str(events), url=running.url, key="", speed="max") for _ in range(2)]
+
+    assert codes == [1, 1]  # the broken line is refused each time
+    told = capsys.readouterr().out
+    assert told.count("accepted         300\n") == 2
+    assert told.count("json.invalid: 1\n") == 2
+    wait_until(lambda: samples(door).total("regulars_purchases") == SALES, what="every sale in a profile")
+    assert samples(door).total("regulars_spend_minor", currency="EUR") == SALES * TOTAL_MINOR
+    assert samples(door).total("regulars_events_duplicate_total") >= SALES
+    assert not list(events.parent.glob(".*replay*"))
+    door.close()
+
+
+def test_a_replay_goes_on_where_it_stopped_if_the_server_knows_what_came_before(
+    running: Up, events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay.main(source=str(events), url=running.url, key="", speed="max")
+    place = PositionFile(str(events), EventFile(events).name, running.url)
+    door = Door(running.url)
+    wait_until(lambda: is_known(door, "l:c-7"), what="the customer")
+    capsys.readouterr()
+
+    place.write(251, "l:c-7")
+    replay.main(source=str(events), url=running.url, key="", speed="max")
+
+    told = capsys.readouterr().out
+    assert "resumed at 251" in told
+    assert "accepted         50\n" in told
+    place.write(251, "l:nobody-knows")
+    replay.main(source=str(events), url=running.url, key="", speed="max")
+    assert "accepted         300\n" in capsys.readouterr().out
+    door.close()
+
+
+def test_a_paced_replay_takes_its_time(running: Up, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "hour.ndjson"
+    page = {"type": "page_viewed", "user_id": "u-1", "id": "x"}
+    times = [f"2026-03-01T10:{minute:02d}:00Z" for minute in (0, 30, 59)]
+    path.write_bytes(b"\n".join(orjson.dumps(page | {"id": f"p-{time}", "time": time}) for time in times))
+
+    assert replay.main(source=str(path), url=running.url, key="", speed="3600") == 0
+
+    told = capsys.readouterr().out
+    seconds = float(told.partition("seconds")[2].split()[0])
+    assert 0.9 < seconds < 10
+    assert "accepted         3\n" in told
