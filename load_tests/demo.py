@@ -36,6 +36,7 @@ from load_tests.demo_keys import keyboard
 from load_tests.demo_plan import DEFAULT_SECONDS, WEEKS_IN_BULK, Rates, in_turn, median_rate, plan, richest
 from load_tests.demo_screen import screen
 from load_tests.demo_stage import Cast, Stage
+from load_tests.demo_story import Story
 from load_tests.demo_summary import Outcome, figures, print_summary, write_json
 from load_tests.demo_system import System
 from load_tests.shoppers.driver import promotions_of
@@ -159,7 +160,8 @@ class Demo:
         self._parts = Cast(frozenset(chosen), richest(chosen, late, "learned", policy), aside)
         world = World(SEED, promotions, self._plan.shoppers)
         self._truth = Truth(world)
-        self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board)
+        story = Story(self._board, self._system.profile)
+        self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board, story)
         self._bulk = Bulk(self._url, self._journey, self._parts.households | {aside}, self._board)
         self._incidents = Incidents(self._url, self._system, self._stage, aside, self._board)
         self._board.note(
@@ -207,16 +209,13 @@ class Demo:
         wait_until_folded(self._samples, self._board.counts.accepted)
 
     def _kill_half_way(self) -> None:
-        if self._board.phase != "replaying" or self._killed:
+        if self._board.phase != "replaying":
             return
-        now = time.monotonic()
-        begun, end = self._switch_at, YEAR_END
-        done = max(
-            (now - self._replay_began_s) / max(self._ends_s - self._replay_began_s, 1e-3),
-            (self._board.sim_at - begun) / (end - begun),
-        )
-        self._board.progress = f" ({min(done, 1.0):.0%})"
-        if done > 0.5:
+        in_time = (time.monotonic() - self._replay_began_s) / max(self._ends_s - self._replay_began_s, 1e-3)
+        in_year = (self._board.sim_at - self._switch_at) / (YEAR_END - self._switch_at)
+        done = min(max(in_time, in_year), 1.0)
+        self._board.progress = f" ({done:.0%})"
+        if done > 0.5 and not self._killed:
             self._killed = True
             self._incidents.kill_engine("half-way")
 

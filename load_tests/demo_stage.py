@@ -28,6 +28,8 @@ from load_tests.shoppers.world import Arrival, World
 
 TILL: Final = "till"
 ASIDE: Final = "aside"
+UNLOGGED: Final = frozenset({"profile", "ledger"})
+"""Without them a place is filled by something that is nobody's in particular: no arm has chosen it."""
 PLAYERS: Final = 6
 DEADLINE_MS: Final = 500
 """A busy laptop is slower than a shop's server; arms are compared on full decisions."""
@@ -47,12 +49,14 @@ class Cast(Struct, frozen=True):
 class Stage:
     """Plays from `since` on until the data ends or `over` says so."""
 
-    def __init__(self, url: str, journey: CompleteJourney, world: World, windows: Windows, cast: Cast, board: Board) -> None:
+    def __init__(
+        self, url: str, journey: CompleteJourney, world: World, windows: Windows, cast: Cast, board: Board, story: Story
+    ) -> None:
         self._journey, self._world, self._windows, self._cast, self._board = journey, world, windows, cast, board
         self._stopping = threading.Event()
         self._doors = [Door(url, patience_s=30.0, stopping=self._stopping) for _ in range(PLAYERS)]
         self._pool = ThreadPoolExecutor(PLAYERS, thread_name_prefix="player")
-        self._story = Story(board, windows)
+        self._story = story
         self._ends_s = float("inf")
 
     def play(self, since: int, until: int, ends_s: float) -> None:
@@ -119,7 +123,7 @@ class Stage:
         answer = door.post("/v1/decisions", orjson.dumps(request))
         answered = answer_of(answer.json(), TILL)
         self._board.answered(1000.0 * answer.seconds, answered.degraded, answered.reason)
-        if answered.shown is not None:
+        if answered.shown is not None and not UNLOGGED.intersection(answered.degraded):
             arm = ASIDE if household == self._cast.aside else answered.variation
             self._board.offered(answered.shown.decision_id, self._showing(household, arm, answered.shown.offer_id, at))
         return answered
@@ -135,7 +139,7 @@ class Stage:
             categories = {line["category"] for line in data["lines"]}
             fates = self._board.sold(household, at, to_minor(data["total"], CURRENCY), categories)
             if followed:
-                self._story.after(door, household, fates)
+                self._story.after(household, at, fates)
 
     def _showing(self, customer: str, arm: str, offer_id: str, at: int) -> Showing:
         """A showing at a decision's time; an offer that promotes nothing has no window to be hit in."""
@@ -148,7 +152,7 @@ class Stage:
         self._board.took(played.events - played.rejected, played.rejected)
         self._board.answered(played.waited_ms, played.degraded, played.reason)
         showing = None
-        if outcome.offer_id:
+        if outcome.offer_id and not UNLOGGED.intersection(played.degraded):
             name = f"shopper-{arrival.shopper}"
             showing = self._showing(name, played.variation, outcome.offer_id, played.asked_at)
         self._board.visited(played, showing, set(outcome.basket))

@@ -1,15 +1,15 @@
 """One real household, told in words: basket → what changed → offer → why → hit or miss."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
 from engine.features.affinity import CROSS
-from engine.features.vector import READINGS
-from engine.moments import DAY, moment, rfc3339
+from engine.features.vector import NAMES, NO_REQUEST, READINGS, read_features
+from engine.moments import DAY, Millis, moment, rfc3339
+from engine.profiles.profile import Profile
 from flows.door import Door, DoorRefused
 from load_tests.demo_arms import Fate
 from load_tests.demo_board import Board
@@ -17,7 +17,7 @@ from load_tests.shoppers.driver import Answered
 
 REASONS_TOLD: Final = 3
 CATEGORIES_TOLD: Final = 4
-TOLD_OF_PROFILE: Final = ("rfm.recency", "rfm.trips_28d", "rfm.spend_28d", "rfm.last_amount", "rfm.frequency")
+TOLD_OF_PROFILE: Final = ("rfm.recency", "rfm.trips_28d", "rfm.spend_28d", "rfm.last_amount")
 _WAIT_S: Final = 1.0
 _WORDS: Final = {reading.name: reading.words for reading in (*READINGS, *CROSS)} | {
     "offer.itself": "how this offer does with everybody"
@@ -27,9 +27,9 @@ _WORDS: Final = {reading.name: reading.words for reading in (*READINGS, *CROSS)}
 class Story:
     """Writes the lines; each scene costs a dry run and a look at the profile, which the other households do without."""
 
-    def __init__(self, board: Board, windows: Mapping[str, tuple[frozenset[str], int]]) -> None:
+    def __init__(self, board: Board, profile_of: Callable[[str], Profile | None]) -> None:
         self._board = board
-        self._windows = windows
+        self._profile_of = profile_of
         self._before: dict[str, float] = {}
         self._purchases = 0
 
@@ -40,7 +40,7 @@ class Story:
         more = f" and {len(names) - CATEGORIES_TOLD} more" if len(names) > CATEGORIES_TOLD else ""
         told = ", ".join(name.lower() for name in names[:CATEGORIES_TOLD])
         self._board.tell(f"{moment(at):%Y-%m-%d}  basket of {len(data['lines'])} lines, {data['total']} USD: {told}{more}")
-        self._purchases, self._before = self._profile(door, household)
+        self._purchases, self._before = self._profile(household, at)
         if answered.shown is None:
             self._board.tell(f"            no offer: {answered.reason}")
             return
@@ -54,13 +54,13 @@ class Story:
         if why:
             self._board.tell(f"            why: {why}")
 
-    def after(self, door: Door, household: str, fates: list[Fate]) -> None:
+    def after(self, household: str, at: int, fates: list[Fate]) -> None:
         """What the receipt changed in the profile, and which open offers it decided."""
         end = time.monotonic() + _WAIT_S
-        purchases, now = self._profile(door, household)
+        purchases, now = self._profile(household, at)
         while purchases == self._purchases and self._purchases and time.monotonic() < end:
             time.sleep(0.02)
-            purchases, now = self._profile(door, household)
+            purchases, now = self._profile(household, at)
         changed = [
             f"{_WORDS.get(name, name)} {self._before[name]:.1f} → {now[name]:.1f}"
             for name in TOLD_OF_PROFILE
@@ -99,12 +99,13 @@ class Story:
                 return in_words(entry["contributions"])
         return ""
 
-    def _profile(self, door: Door, household: str) -> tuple[int, dict[str, float]]:
-        try:
-            body = door.get(f"/v1/customers?loyalty_id={quote(household)}").json()
-        except DoorRefused:
+    def _profile(self, household: str, at: int) -> tuple[int, dict[str, float]]:
+        """Purchases, and the readings at a simulated moment; nothing while the profile cannot be had."""
+        profile = self._profile_of(household)
+        if profile is None:
             return 0, {}
-        return int(body.get("purchases", {}).get("count", 0)), body.get("features", {})
+        numbers = read_features(profile, NO_REQUEST, Millis(at)).tolist()
+        return profile.purchases.count, dict(zip(NAMES, numbers, strict=True))
 
 
 def in_words(contributions: Mapping[str, float]) -> str:

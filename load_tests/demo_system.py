@@ -11,8 +11,10 @@ from typing import Final
 
 import msgspec
 
-from engine.errors import RegularsError
-from engine.shards.commit import Totals
+from engine.errors import RegularsError, StoreUnavailable
+from engine.ids import SHARDS, shard_of
+from engine.profiles.profile import Profile
+from engine.shards.commit import Needs, Totals
 from engine.store.embedded import bound_to_parent
 from engine.store.redis_writer import RedisStore
 from flows.children import ChildrenReport, ChildReport
@@ -20,7 +22,6 @@ from flows.supervise import regulars_command
 
 READY_WITHIN_S: Final = 90.0
 STOP_WITHIN_S: Final = 30.0
-SHARDS: Final = 64
 _LOG: Final = "up.log"
 
 
@@ -41,6 +42,7 @@ class System:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._process: subprocess.Popen[str] | None = None
+        self._store: RedisStore | None = None
 
     def start(self, host: str, port: int, catalogue: Path) -> str:
         """Starts everything and answers the address when all is ready. Raises `NotStarted`.
@@ -103,6 +105,17 @@ class System:
             labels=sum(one.labels for one in counts),
         )
 
+    def profile(self, household: str) -> Profile | None:
+        """A household's profile as its last commit left it; None where it cannot be had just now."""
+        key = f"l:{household}"
+        try:
+            if self._store is None:
+                self._store = RedisStore(self._report().redis_url)
+            found = self._store.load([Needs(shard=shard_of(key, SHARDS), profiles=(key,))])
+        except (StoreUnavailable, ValueError):
+            return None
+        return found[0].profiles.get(key)
+
     def stop(self) -> None:
         """SIGTERM, and harder when that takes too long. Repeating it does nothing."""
         process = self._process
@@ -117,7 +130,9 @@ class System:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        self._process = None
+        if self._store is not None:
+            self._store.client.close()
+        self._process = self._store = None
 
     def last_words(self) -> str:
         """The end of its log."""
