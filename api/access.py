@@ -134,16 +134,17 @@ def refused_to_page(caller: Caller, body: object, vouches: Callable[[str, object
     """Why this caller may not send this event, as (code, field, sentence); None where they may."""
     if not caller.is_web or not isinstance(body, dict):
         return None
-    if body.get("type") not in WEB_TYPES:
+    kind = body.get("type")
+    if not isinstance(kind, str) or kind not in WEB_TYPES:
         return "key.event_type", "type", "web keys send what happens in a page; this type takes a write key"
     if body.get("mode") is not None:
         return "key.not_allowed", "mode", "history takes a write key"
     user_id = body.get("user_id")
-    if user_id:
+    if user_id is not None:
         if _revokes(body) or vouches(str(user_id), body.get("user_hash")):
             return None
         return "key.user_hash", "user_hash", "a page names a user only with user_hash, made where the secret key is"
-    if body.get("loyalty_id"):
+    if body.get("loyalty_id") is not None:
         return "key.not_allowed", "loyalty_id", "web keys speak for the page's own anonymous_id"
     return None
 

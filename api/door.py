@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from zlib import crc32
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -26,19 +27,41 @@ from engine.store.redis_archive import letter_id
 from engine.store.redis_reader import Command, append_command, dead_letter_command, refusal
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _MONEY = frozenset({"total", "subtotal", "price", "discount", "shipping", "tax", "amount"})
 
 
+class Pieces:
+    """The bytes of an array's elements as they were sent, found when the first of them is asked for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._found: list[msgspec.Raw] | None = None
+
+    def piece(self, place: int) -> bytes:
+        """One element; the whole body where it is nested too deeply to be taken apart."""
+        if self._found is None:
+            try:
+                self._found = _ARRAY.decode(self._body)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                self._found = []
+        return bytes(self._found[place]) if place < len(self._found) else self._body
+
+
 class Item(Struct, frozen=True):
-    """One event of a body: its value, or why there is none, and its own bytes where they are known."""
+    """One event of a body: its value, or why there is none, and where its own bytes are."""
 
     value: object = None
     raw: bytes = b""
     unreadable: str = ""
+    pieces: Pieces | None = None
+    place: int = 0
 
     def kept(self) -> bytes:
         """The bytes for the dead letter."""
-        return self.raw or orjson.dumps(self.value)
+        if self.raw:
+            return self.raw
+        return self.pieces.piece(self.place) if self.pieces is not None else orjson.dumps(self.value)
 
 
 class Refusal(Struct, frozen=True, omit_defaults=True):
@@ -99,7 +122,8 @@ def _json_items(body: bytes) -> list[Item]:
             return [line_of(line) for line in lines]
         raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
     if isinstance(value, list):
-        return [Item(one) for one in value]
+        pieces = Pieces(body)
+        return [Item(one, pieces=pieces, place=place) for place, one in enumerate(value)]
     return [Item(value, body)]
 
 
@@ -121,7 +145,10 @@ def admitted_item(
     if no is not None:
         code, field, detail = no
         return Rejected(code, detail, field, _id_of(item.value))
-    return admit(item.value, arrival, stores, backfill)
+    try:
+        return admit(item.value, arrival, stores, backfill)
+    except orjson.JSONEncodeError:
+        return Rejected("schema.depth", "the event is nested too deeply", id=_id_of(item.value))
 
 
 def _id_of(value: object) -> str:

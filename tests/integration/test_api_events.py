@@ -14,6 +14,7 @@ from engine.store import keys
 from engine.store.redis_archive import Archive
 from engine.store.redis_writer import RedisStore
 from tests.integration.api_client import SHARDS, api_client
+from tests.property.test_door_fuzz import CORPUS
 
 
 @pytest.fixture
@@ -174,3 +175,11 @@ def test_a_check_tells_how_an_event_is_understood_and_writes_nothing(client: Cli
     assert good["shard"] == shard_of("u:u-1", SHARDS)
     assert bad["problems"][0]["field"] == "user_id"
     assert redis.keys("[^m]*") == []
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/events/check", "/v1/decisions"])
+def test_nothing_that_arrives_is_answered_with_a_fault_of_the_server(client: Client, path: str) -> None:
+    answers = [client.post(path, content=body) for body in CORPUS]
+
+    assert {answer.status_code for answer in answers} <= {200, 202, 400, 422}
+    assert client.get("/livez").status_code == 200
