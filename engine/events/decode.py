@@ -103,10 +103,10 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
     if not isinstance(data, dict):
         return data
     known: dict[str, Any] = {_ALIASES.get(key) or key: value for key, value in data.items() if value is not None}
-    if type_name.startswith("pos_") and "lines" not in known:
-        known["lines"] = known.pop("products", known.pop("items", ()))
-    if type_name.startswith("order_") and "products" not in known:
-        known["products"] = known.pop("lines", known.pop("items", ()))
+    if type_name.startswith("pos_"):
+        _named(known, "lines", ("products", "items"))
+    elif type_name.startswith("order_"):
+        _named(known, "products", ("lines", "items"))
     _texts(known, _PRODUCT_IDS)
     store = stores.get(str(known.get("store", "")))
     currency = known.get("currency")
@@ -119,8 +119,15 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
     _amounts(known, currency, "data")
     for name in _LISTS:
         if isinstance(known.get(name), list | tuple):
-            known[name] = tuple(_line(line, currency, f"data.{name}[{at}]") for at, line in enumerate(known[name]))
+            known[name] = [_line(line, currency, f"data.{name}[{at}]") for at, line in enumerate(known[name])]
     return known
+
+
+def _named(fields: dict[str, Any], name: str, others: tuple[str, ...]) -> None:
+    """One list under one name, whichever of its names the sender uses."""
+    for other in others:
+        if name not in fields and other in fields:
+            fields[name] = fields.pop(other)
 
 
 def _line(line: object, currency: object, path: str) -> object:
