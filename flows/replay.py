@@ -38,7 +38,8 @@ ROUND_EVENTS: Final = 400
 MOST_BYTES: Final = 1_000_000
 EXAMPLES_SHOWN: Final = 5
 SAY_EVERY_S: Final = 5.0
-CATCH_UP_S: Final = 120.0
+GET_ON_WITHIN_S: Final = 30.0
+_FOLDED: Final = ("regulars_spend_minor", "regulars_purchases", "regulars_events_committed_total")
 _DUPLICATES: Final = "regulars_events_duplicate_total"
 _DEAD: Final = "regulars_dead_letters_total"
 BACKFILL: Final = {"regulars-mode": "backfill"}
@@ -322,19 +323,24 @@ def _samples(door: Door) -> Samples:
 
 
 def _caught_up(door: Door, console: Console) -> Samples:
-    """The metrics when the engine has folded everything; after some time as they are.
+    """The metrics when the engine has folded everything; as they are where it gets nowhere for some time.
 
     Two looks have to agree: both ends refresh these figures once a second only.
     """
-    end = time.monotonic() + CATCH_UP_S
     samples = _samples(door)
+    moved_at = said_at = time.monotonic()
     with console.status("waiting for the engine to fold the rest"):
-        while samples and time.monotonic() < end:
+        while samples and time.monotonic() - moved_at < GET_ON_WITHIN_S:
             time.sleep(1.2)
             last, samples = samples, _samples(door)
-            still = all(last.total(name) == samples.total(name) for name in ("regulars_spend_minor", "regulars_purchases"))
-            if still and samples.total("regulars_stream_lag_events") == 0:
+            waiting = samples.total("regulars_stream_lag_events")
+            moving = any(last.total(name) != samples.total(name) for name in _FOLDED)
+            if not moving and waiting == 0:
                 break
+            moved_at = time.monotonic() if moving else moved_at
+            if not console.is_terminal and time.monotonic() - said_at >= SAY_EVERY_S:
+                said_at = time.monotonic()
+                print(f"all is sent; {waiting:,.0f} events wait for the engine", file=sys.stderr, flush=True)
     return samples
 
 
