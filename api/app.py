@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.container import Container
-from api.lean_route import LeanRoute
+from api.lean_route import LeanApp, LeanRoute
 from api.problems import Problem
 from api.routes import customers, decisions, events, operating
 from config.logging import log_to_stderr
@@ -40,7 +40,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
         finally:
             await container.stop()
 
-    app = FastAPI(
+    app = LeanApp(
         title="Regulars",
         summary="A real-time personalization engine: events in, offers out.",
         lifespan=running,
@@ -49,16 +49,17 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
     )
     app.router.route_class = LeanRoute
     app.state.container = container
+    cors: dict[str, Any] = {
+        "allow_origins": list(settings.cors_origins),
+        "allow_methods": ["GET", "POST", "PUT"],
+        "allow_headers": ["authorization", "content-type", "regulars-mode"],
+        "max_age": 600,
+    }
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PUT"],
-            allow_headers=["authorization", "content-type", "regulars-mode"],
-            max_age=600,
-        )
+        app.add_middleware(CORSMiddleware, **cors)
     for group in (events, decisions, customers, operating):
         group.add_routes(app, container)
+    app.find_first(lambda answer: CORSMiddleware(answer, **cors) if settings.cors_origins else answer)
     return app
 
 
@@ -100,6 +101,7 @@ def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=settings.drain_s,
     )

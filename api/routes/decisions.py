@@ -6,34 +6,31 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api import schemas
 from api.access import Caller
 from api.asking import DecisionRequest, asked_in, asked_of, check
 from api.container import Container
 from api.door import Item, line_of
+from api.lean_route import JsonAnswer
 from api.problems import Problem
 from api.requests import body_of, header
 from api.serving import Question
 from engine.events.base import Event
 from engine.ids import shard_of
 
-_MEDIA_TYPE = "application/json"
-_NO_STORE = {"cache-control": "no-store"}
-
 
 def add_routes(app: FastAPI, container: Container) -> None:
     """Puts the decision routes on the application."""
 
-    async def decide(request: Request) -> Response:
+    async def decide(request: Request) -> JsonAnswer:
         """Which offers for these placements, now; with the event that the decision must see, if there is one."""
         started = time.monotonic()
         caller = container.access.caller(header(request.scope, b"authorization"))
         body = await body_of(request, container.settings.max_body_bytes)
         return await _answered(container, lambda: asked_of(body), caller, started)
 
-    async def offers(request: Request) -> Response:
+    async def offers(request: Request) -> JsonAnswer:
         """The offers of one placement."""
         started = time.monotonic()
         caller = container.access.caller(header(request.scope, b"authorization"))
@@ -44,7 +41,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
     app.add_api_route("/v1/offers", offers, methods=["GET"], tags=["decisions"], **described.offers)
 
 
-async def _answered(container: Container, read: Callable[[], DecisionRequest], caller: Caller, started: float) -> Response:
+async def _answered(container: Container, read: Callable[[], DecisionRequest], caller: Caller, started: float) -> JsonAnswer:
     metrics = container.metrics
     try:
         question = _question(container, read(), caller, started)
@@ -56,7 +53,7 @@ async def _answered(container: Container, read: Callable[[], DecisionRequest], c
     if answer.decision is not None:
         metrics.decided(answer.decision)
     metrics.answered(answer.outcome, time.monotonic() - started)
-    return Response(answer.body, 200, _NO_STORE, _MEDIA_TYPE)
+    return JsonAnswer(answer.body, no_store=True)
 
 
 def _question(container: Container, asked: DecisionRequest, caller: Caller, started: float) -> Question:

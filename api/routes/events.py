@@ -3,29 +3,27 @@
 import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api import schemas
 from api.access import Caller
 from api.container import Container
 from api.door import Item, checked, items_of
+from api.lean_route import JsonAnswer
 from api.problems import Problem
 from api.requests import body_of, header
-
-_MEDIA_TYPE = "application/json"
 
 
 def add_routes(app: FastAPI, container: Container) -> None:
     """Puts the event routes on the application."""
 
-    async def send_events(request: Request) -> Response:
+    async def send_events(request: Request) -> JsonAnswer:
         """Send events: one object, an array, or NDJSON. 202 means durable; each event is answered for by itself."""
         caller, items, backfill = await _received(request, container)
         sent = container.door.sorted(items, container.now(), container.stores, backfill, caller)
         receipt = await container.door.take(sent)
-        return Response(schemas.encode(receipt), 202, media_type=_MEDIA_TYPE)
+        return JsonAnswer(schemas.encode(receipt), 202)
 
-    async def check_events(request: Request) -> Response:
+    async def check_events(request: Request) -> JsonAnswer:
         """How each event would be understood: canonical form, money in words, shard, what is wrong. Writes nothing."""
         caller, items, backfill = await _received(request, container)
         arrival, stores, rules = container.now(), container.stores, container.rules
@@ -33,7 +31,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
             {"index": index, **checked(item, arrival, stores, backfill, caller, rules)}
             for index, item in enumerate(items)
         ]
-        return Response(orjson.dumps({"events": found}), media_type=_MEDIA_TYPE)
+        return JsonAnswer(orjson.dumps({"events": found}))
 
     events = schemas.EVENTS
     app.add_api_route("/v1/events", send_events, methods=["POST"], status_code=202, tags=["events"], **events.send)
