@@ -143,9 +143,7 @@ def serve_constant(size: int, port: int) -> None:
 
 def _serve(app: FastAPI, port: int) -> None:
     settle_memory()
-    uvicorn.run(
-        app, port=port, log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False
-    )
+    uvicorn.run(app, port=port, log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False)
 
 
 @contextlib.contextmanager

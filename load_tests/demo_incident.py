@@ -138,7 +138,9 @@ class Incidents:
         except RegularsError as error:
             self._board.note(f"{words}; no decision: {error}")
             return
-        what = f"offer {answered.shown.offer_id}" if answered.shown else f"no offer, {answered.reason}"
+        what = f"offer {answered.shown.offer_id}" if answered.shown else "nothing"
+        if answered.reason != "ok":
+            what = f"no personal offer ({answered.reason}), {what} instead"
         missing = f", degraded: {', '.join(answered.degraded)}" if answered.degraded else ""
         waited = 1000.0 * (time.monotonic() - since_s)
         self._board.note(f"{words} (household {self._aside}); the next decision, {waited:.0f} ms later: {what}{missing}")

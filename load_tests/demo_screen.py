@@ -63,14 +63,14 @@ class _Live:
 
     def show(self) -> None:
         story, notes = self._board.lines()
-        parts: list[RenderableType] = [Text(state_line(self._board))]
+        parts: list[RenderableType] = [Text("\n".join(state_parts(self._board)))]
         if any(arm.shown for arm in self._board.arms):
             parts.append(arms_table(self._board.arms))
             parts.append(shoppers_table(worth_of(self._board, self._truth)))
-        parts.append(Panel(Text("\n".join(story[-STORY_LINES:])), title="one household", title_align="left"))
+        parts.append(Panel(_uncut(story[-STORY_LINES:]), title="one household", title_align="left"))
         parts.append(
             Panel(
-                Text("\n".join(notes[-NOTE_LINES:])),
+                _uncut(notes[-NOTE_LINES:]),
                 title="keys: c complain, r revoke consent, k kill the engine",
                 title_align="left",
             )
@@ -78,24 +78,29 @@ class _Live:
         self._live.update(Group(*parts), refresh=True)
 
 
-def state_line(board: Board) -> str:
-    """Everything that moves, in a line."""
+def state_parts(board: Board) -> list[str]:
+    """Everything that moves but the arms: where it stands, how fast, how well."""
     if not board.sim_at:
-        return f"{board.seconds:5.0f} s  {board.phase}"
+        return [f"{board.seconds:5.0f} s  {board.phase}"]
     (events, decisions), watched = board.rates(), board.watched
     auc = f"{watched.churn_auc:.3f} after {watched.churn_labels:,} labels" if watched.churn_auc else "warming up"
-    arms = "  ".join(
-        f"{arm.name} {arm.rate:.3f} ±{(arm.interval[1] - arm.interval[0]) / 2:.3f}" for arm in board.arms if arm.shown
-    )
-    parts = [
-        f"{board.seconds:5.0f} s  {board.phase} {moment(board.sim_at):%Y-%m-%d}{board.progress}",
-        f"{events:,.0f} events/s",
-        f"fresh p50 {_ms(watched.freshness_p50_ms)} p99 {_ms(watched.freshness_p99_ms)}",
-        f"{decisions:,.0f} decisions/s p99 {board.latency(_RECENT)[1]:.0f} ms",
-        f"churn AUC {auc}",
-        f"dead letters {watched.dead_letters + board.counts.rejected}",
+    return [
+        f"{board.seconds:5.0f} s  {board.phase} {moment(board.sim_at):%Y-%m-%d}{board.progress}  {events:,.0f} events/s"
+        f"  {decisions:,.0f} decisions/s p99 {board.latency(_RECENT)[1]:.0f} ms",
+        f"fresh p50 {_ms(watched.freshness_p50_ms)} p99 {_ms(watched.freshness_p99_ms)}"
+        f"  dead letters {watched.dead_letters + board.counts.rejected}  churn AUC {auc}",
     ]
-    return "  ".join([*parts, arms] if arms else parts)
+
+
+def state_line(board: Board) -> str:
+    """Everything that moves, in a line."""
+    arms = (f"{arm.name} {arm.rate:.3f} ±{(arm.interval[1] - arm.interval[0]) / 2:.3f}" for arm in board.arms if arm.shown)
+    return "  ".join([*state_parts(board), *arms])
+
+
+def _uncut(lines: list[str]) -> Text:
+    """A line each, whatever the width: the end of a long one is what can be spared."""
+    return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
 def arms_table(arms: list[Arm]) -> Table:

@@ -28,6 +28,7 @@ from load_tests.shoppers.world import Arrival, World
 
 TILL: Final = "till"
 ASIDE: Final = "aside"
+"""The arm of what no arm has chosen: offers to the household aside, and what fills a place that stays empty otherwise."""
 UNLOGGED: Final = frozenset({"profile", "ledger"})
 """Without them a place is filled by something that is nobody's in particular: no arm has chosen it."""
 PLAYERS: Final = 6
@@ -124,7 +125,7 @@ class Stage:
         answered = answer_of(answer.json(), TILL)
         self._board.answered(1000.0 * answer.seconds, answered.degraded, answered.reason)
         if answered.shown is not None and not UNLOGGED.intersection(answered.degraded):
-            arm = ASIDE if household == self._cast.aside else answered.variation
+            arm = ASIDE if household == self._cast.aside or answered.reason != "ok" else answered.variation
             self._board.offered(answered.shown.decision_id, self._showing(household, arm, answered.shown.offer_id, at))
         return answered
 
@@ -154,7 +155,7 @@ class Stage:
         showing = None
         if outcome.offer_id and not UNLOGGED.intersection(played.degraded):
             name = f"shopper-{arrival.shopper}"
-            showing = self._showing(name, played.variation, outcome.offer_id, played.asked_at)
+            showing = self._showing(name, played.variation if played.reason == "ok" else ASIDE, outcome.offer_id, played.asked_at)
         self._board.visited(played, showing, set(outcome.basket))
 
     def _send(self, door: Door, event: dict[str, Any]) -> bool:
