@@ -9,8 +9,8 @@ from typing import Final
 from engine.moments import DAY
 from flows.complete_journey import CompleteJourney
 from flows.exposition import Samples
-from flows.replay import ROUND_EVENTS, Receipt, Sender
 from flows.replay_source import Sendable, sendable
+from flows.sending import ROUND_EVENTS, Receipt, Sender
 from load_tests.demo_board import Board
 
 CATCH_UP_S: Final = 20.0

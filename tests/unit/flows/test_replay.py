@@ -17,9 +17,10 @@ from engine.events.decode import decode_value
 from engine.events.routing import route
 from engine.moments import SECOND, Millis
 from flows.door import Door, DoorClosed, DoorRefused
-from flows.replay import ROUND_EVENTS, Sender, main, receipt_of, rounds
+from flows.replay import main, rounds
 from flows.replay_position import PositionFile
 from flows.replay_source import EventFile, Sendable, SourceMissing, customer_of, source_of
+from flows.sending import ROUND_EVENTS, Sender, receipt_of
 
 
 def events(number: int, step_s: int = 1) -> list[Sendable]:
