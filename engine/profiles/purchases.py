@@ -132,30 +132,39 @@ class Purchases(Struct, frozen=True, array_like=True):
         )
 
     def merge(self, other: "Purchases") -> "Purchases":
-        """Purchases of two identities of one customer."""
+        """Purchases of two identities of one customer; a return under one finds its purchase under the other."""
         sums, sums_at = SUMS.merge(self.sums, self.sums_at, other.sums, other.sums_at)
         spend = self.spend
         for currency, amount in other.spend.items():
             spend = _plus(spend, currency, amount)
-        return Purchases(
+        merged = Purchases(
             count=self.count + other.count,
             spend=dict(sorted(spend.items())),
             first_at=min(filter(None, (self.first_at, other.first_at)), default=0),
-            last=_newest((*self.last, *other.last)),
+            last=_newest(tuple(sorted((*self.last, *other.last), key=_place))),
             sums=sums,
             sums_at=sums_at,
             categories=self.categories.merge(other.categories, CATEGORY_HALF_LIFE_DAYS),
-            early=(*self.early, *other.early),
+            early=tuple(sorted((*self.early, *other.early), key=lambda one: (one[0], one[1] is None, one[1] or 0))),
         )
+        returned = {key for key, _ in merged.early}
+        for purchase in merged.last if returned else ():
+            if purchase.key in returned:
+                merged = merged._caught_up(purchase)
+        return merged
 
 
 def _plus(spend: dict[str, int], currency: str, amount: int) -> dict[str, int]:
     return {**spend, currency: spend.get(currency, 0) + amount}
 
 
+def _place(purchase: Purchase) -> tuple[int, bytes]:
+    return purchase.at, purchase.key
+
+
 def _newest(purchases: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
     if len(purchases) > 1 and purchases[-1].at <= purchases[-2].at:
-        purchases = tuple(sorted(purchases, key=lambda purchase: (purchase.at, purchase.key)))
+        purchases = tuple(sorted(purchases, key=_place))
     kept = purchases[-LAST:]
     edge = len(kept) - LAST_WITH_PRODUCTS
     if edge > 0 and any(purchase.joined_products for purchase in kept[:edge]):

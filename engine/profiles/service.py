@@ -23,7 +23,7 @@ class Complaint(Struct, frozen=True, array_like=True):
 
 
 class Service(Struct, frozen=True, array_like=True):
-    """Complaints by key. `all_resolved_at` is the last resolution that named no complaint."""
+    """Complaints by key. `all_resolved_at` is the last resolution that named no complaint; `filed` counts each named one once."""
 
     complaints: dict[str, Complaint] = {}
     all_resolved_at: int = 0
@@ -76,7 +76,7 @@ def _filed(facet: Service, event: ComplaintFiled, at: int) -> Service:
     return replace(
         facet,
         complaints=_bounded({**facet.complaints, key: after}),
-        filed=facet.filed + 1,
+        filed=facet.filed + (not key or key not in facet.complaints),
         last_filed_at=max(facet.last_filed_at, at),
     )
 
