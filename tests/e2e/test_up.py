@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.store.embedded import EmbeddedRedis
 from flows.supervise import regulars_command
 from tests.e2e.running import Up, alive, up, wait_until
 from tests.house.wheel import build_wheel
@@ -120,12 +121,17 @@ def command(system: Up, *words: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_sigterm_ends_everything_with_code_zero(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_ctrl_c_end_everything_with_code_zero(
+    asked: signal.Signals, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with up(tmp_path_factory.mktemp("up")) as system:
         assert send(system, bought("kept", 1)).status_code == 202
         pids = [each.pid for each in system.children().values() if each.pid]
 
-        code = system.stop()
+        # As a terminal does it: to the whole foreground group.
+        os.killpg(system.process.pid, asked)
+        code = system.process.wait(60)
 
         assert code == 0
         assert [pid for pid in pids if alive(pid)] == []
@@ -144,6 +150,32 @@ def test_children_die_with_a_killed_up(tmp_path_factory: pytest.TempPathFactory)
         system.process.kill()
 
         wait_until(lambda: not any(alive(pid) for pid in pids), within_s=5, what="the end of all children")
+
+
+def test_a_crash_loop_makes_the_system_not_ready_and_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with up(tmp_path_factory.mktemp("up")) as system:
+        for deaths in range(1, 6):
+            wait_until(lambda: system.children()["engine-0"].pid is not None, what="an engine to kill")
+            os.kill(system.pid_of("engine-0"), signal.SIGKILL)
+            wait_until(lambda so_far=deaths: system.children()["engine-0"].restarts == so_far, what="the death")  # type: ignore[misc]
+
+        answer = httpx.get(f"{system.url}/readyz", timeout=10)
+
+        assert system.children()["engine-0"].state == "crash_loop"
+        assert answer.status_code == 503
+        assert "engine-0" in answer.text
+
+
+def test_with_a_redis_of_ones_own_none_is_started_and_it_is_left_running(
+    redis_url: str, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with up(tmp_path_factory.mktemp("up"), "--redis-url", redis_url) as system:
+        assert set(system.children()) == {"engine-0", "learn", "api-0"}
+        assert send(system, bought("elsewhere", 1)).status_code == 202
+        assert system.stop() == 0
+
+    assert redis_server.exit_code() is None
+    assert not (system.data / "redis").exists()
 
 
 def test_a_broken_catalogue_ends_the_start_with_the_mistake(tmp_path: Path) -> None:

@@ -178,6 +178,32 @@ def test_children_and_redis_die_with_a_killed_supervisor(short_path: Path) -> No
     wait_until(lambda: not any(alive(pid) for pid in pids if pid is not None), within_s=5)
 
 
+def test_a_second_signal_does_not_wait_for_a_child_that_does_not_listen(short_path: Path) -> None:
+    script = f"""
+    import sys
+    from pathlib import Path
+    from flows.supervise import ChildSpec, Supervisor
+    supervisor = Supervisor(Path({str(short_path)!r}), drain_s=60)
+    supervisor.add([ChildSpec("engine-0", (sys.executable, "-c", {STUBBORN!r}))])
+    with supervisor.signals():
+        while not supervisor.stopping:
+            supervisor.look()
+            supervisor.wait(0.05)
+        supervisor.stop()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE) as parent:
+        wait_until(lambda: seen(short_path)["engine-0"].state == "running")
+        parent.terminate()
+        time.sleep(0.3)
+        assert parent.poll() is None
+
+        parent.terminate()
+        code = parent.wait(5)
+
+    assert code == 0
+    assert seen(short_path)["engine-0"].state == "stopped"
+
+
 def test_a_second_up_on_the_same_data_is_told_who_holds_it(short_path: Path) -> None:
     with locked(short_path), pytest.raises(DataInUse, match=f"process {os.getpid()}"), locked(short_path):
         pass
