@@ -33,6 +33,7 @@ from flows import learn_metrics
 LOG = logging.getLogger("learn")
 
 EXIT_FENCED = 3
+BEAT_EVERY_S = 2.0
 POPULARITY_S = 2.0
 """Everybody's habit is read again at most this often: it fades over weeks."""
 
@@ -52,9 +53,16 @@ class Learning:
     """
 
     def __init__(
-        self, store: RedisLearnerStore, inputs: Inputs, shards: int = 64, most: int = 1000, spacing_ms: int = 100
+        self,
+        store: RedisLearnerStore,
+        inputs: Inputs,
+        shards: int = 64,
+        most: int = 1000,
+        spacing_ms: int = 100,
+        name: str = "learn",
     ) -> None:
         self._store = store
+        self._name = name
         self._shards = shards
         self._most = most
         self._spacing_s = spacing_ms / 1000
@@ -68,7 +76,7 @@ class Learning:
         self._runs: list[Run] = []
         self._touched = set(self._fresh)
         self._committing: ModelCommit | None = None
-        self._committed_at = self._looked_at = float("-inf")
+        self._committed_at = self._looked_at = self._beaten_at = float("-inf")
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
 
@@ -108,7 +116,10 @@ class Learning:
         return wanted and now_s - self._committed_at >= self._spacing_s
 
     def look_around(self, now_s: float) -> None:
-        """Read what everybody buys, now and then; a change is published with the next commit."""
+        """Give a sign of life, and read what everybody buys, now and then; a change is published with the next commit."""
+        if now_s - self._beaten_at >= BEAT_EVERY_S:
+            self._store.beat(self._name)
+            self._beaten_at = now_s
         if now_s - self._looked_at < POPULARITY_S:
             return
         self._looked_at = now_s
@@ -198,16 +209,17 @@ def run(learning: Learning, stop: Stop, idle_ms: int, clock: Callable[[], float]
 
 def main(*, redis_url: str) -> int:
     """The command `regulars learn`: 0 after a drain, 3 when fenced."""
-    log_to_stderr(os.environ.get("REGULARS_PART", "learn"))
+    name = os.environ.get("REGULARS_PART", "learn")
+    log_to_stderr(name)
     settings = LearnSettings()
     churn = load_catalogue(settings.catalogue).policy.churn
     inputs = product_inputs(float(churn.horizon_days), float(churn.activity_days))
     stop = Stop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     store = RedisLearnerStore(redis_url)
     try:
-        learning = _opened(store, inputs, settings, stop)
+        learning = _opened(store, inputs, settings, stop, name)
         if learning is not None:
             run(learning, stop, settings.learn_idle_ms)
     except Fenced as fenced:
@@ -218,12 +230,12 @@ def main(*, redis_url: str) -> int:
     return 0
 
 
-def _opened(store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, stop: Stop) -> Learning | None:
+def _opened(store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, stop: Stop, name: str) -> Learning | None:
     """The learners as the last commit left them; waits for Redis, None if asked to stop meanwhile."""
     wait_s = _FIRST_WAIT_S
     while not stop.asked:
         try:
-            return Learning(store, inputs, settings.shards, settings.learn_batch_examples, settings.learn_publish_ms)
+            return Learning(store, inputs, settings.shards, settings.learn_batch_examples, settings.learn_publish_ms, name)
         except StoreUnavailable as away:
             LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})
             time.sleep(wait_s)

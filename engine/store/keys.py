@@ -28,6 +28,8 @@ The braces are a hash tag: what must change together lives in one slot.
 """
 
 META = "meta"
+BEAT_SECONDS = 15
+"""How long a sign of life counts."""
 
 
 def events(shard: int) -> str:

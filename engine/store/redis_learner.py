@@ -158,6 +158,13 @@ class RedisLearnerStore:
             raise StoreUnavailable(str(error)) from error
         return [{name.decode(): decode_pair(raw) for name, raw in one.items()} for one in hashes]
 
+    def beat(self, name: str) -> None:
+        """Say that the learner is alive."""
+        try:
+            self.client.set(keys.beat(name), "1", ex=keys.BEAT_SECONDS)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
     def close(self) -> None:
         """Let go of the connection."""
         self.client.close()

@@ -13,7 +13,6 @@ from engine.store import keys
 from engine.store.codec import decode_pair, decode_profile, decode_record, encode_pair, encode_profile, encode_record
 
 SEEN_SECONDS = 15 * 86_400
-BEAT_SECONDS = 15
 _COMMIT = files("engine.store").joinpath("lua/shard_commit.lua").read_text()
 
 
@@ -109,7 +108,7 @@ class RedisStore:
     def beat(self, name: str) -> None:
         """Say that a process is alive."""
         with _Reaching():
-            self.client.set(keys.beat(name), "1", ex=BEAT_SECONDS)
+            self.client.set(keys.beat(name), "1", ex=keys.BEAT_SECONDS)
 
     def trim(self, shards: Sequence[int], before: Mapping[str, int]) -> None:
         """Let go of what is older than retention says: `before` gives epoch milliseconds for `events`, `dead` and `decisions`.
