@@ -1,6 +1,7 @@
 """The body that answers a decision."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -104,7 +105,7 @@ def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
         offer.content,
         rfc3339(offer.expires_at),
         offer.reasons,
-        round(score / 10 ** exponent(currency), 6) if score is not None and currency else score,
+        round(score / _minor_units(currency), 6) if score is not None else None,
         probability,
         Terms(
             offer.propensity,
@@ -115,8 +116,15 @@ def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
     )
 
 
+@lru_cache(maxsize=4096)
 def _major(minor: float, currency: str) -> str:
     return to_major(round(minor), currency) if currency else str(round(minor))
+
+
+@lru_cache(maxsize=512)
+def _minor_units(currency: str) -> int:
+    """How many minor units one major unit has; 1 where no currency is set."""
+    return 10 ** exponent(currency) if currency else 1
 
 
 def stale_parts(lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float) -> Sequence[str]:

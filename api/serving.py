@@ -40,6 +40,7 @@ from engine.errors import StoredFormatError, StoreUnavailable
 from engine.events.base import Event
 from engine.features.base import Request as Moment
 from engine.features.vector import read_features
+from engine.ids import CustomerKey
 from engine.moments import Millis
 from engine.store import keys
 from engine.store.redis_ledger import (
@@ -61,6 +62,7 @@ class Question(Struct):
     """A request on its way through: what was asked, by whom, and until when."""
 
     asked: DecisionRequest
+    key: CustomerKey
     to_page: bool
     arrival: Millis
     started: float
@@ -142,10 +144,10 @@ class Serving:
 
     async def _customer(self, question: Question) -> tuple[Known | None, bytes | None]:
         """The customer and the answer given before; no customer where the store did not answer in time."""
-        asked, shard = question.asked, question.shard
-        names: tuple[str, ...] = names_of(shard, asked.key)
+        asked, key, shard = question.asked, question.key, question.shard
+        names: tuple[str, ...] = names_of(shard, key)
         if asked.request_id and asked.writes:
-            names = (*names, keys.request(shard, asked.key, asked.request_id))
+            names = (*names, keys.request(shard, key, asked.request_id))
         began = time.perf_counter()
         try:
             stored, pending, ledger, *answered = await within(self._reads.ask(names), question.deadline)
@@ -157,7 +159,7 @@ class Serving:
         if answered and answered[0] is not None:
             return None, answered[0]
         try:
-            return known(asked.key, stored, pending, ledger, question.riding), None
+            return known(key, stored, pending, ledger, question.riding), None
         except StoredFormatError:
             return None, None
 
@@ -166,7 +168,7 @@ class Serving:
         context = asked.context
         channel = asked.channel or ""
         part = vector = None
-        unit: str = asked.key
+        unit: str = question.key
         if customer is not None:
             part = customer.profile.whole
             vector = read_features(customer.profile, Moment(channel), now)
@@ -239,7 +241,7 @@ class Serving:
                 log = {"e": entry.entry, "h": entry.fingerprint, "k": entry.key.encode()}
             wanted = Commitment(
                 shard=question.shard,
-                customer=asked.key,
+                customer=question.key,
                 now=situation.now,
                 keep_ms=question.basis.loaded.catalogue.longest_window_ms,
                 claims=decision.claims,

@@ -58,14 +58,16 @@ async def _answered(container: Container, read: Callable[[], DecisionRequest], c
 
 def _question(container: Container, asked: DecisionRequest, caller: Caller, started: float) -> Question:
     basis, settings = container.basis, container.settings
+    key = asked.key
     check(asked, caller, basis.policy_placements, container.access.vouches)
     question = Question(
         asked=asked,
+        key=key,
         to_page=caller.is_web,
         arrival=container.now(),
         started=started,
         deadline=started + (asked.deadline_ms or settings.decision_deadline_ms) / 1000,
-        shard=shard_of(asked.key, container.rules.shards),
+        shard=shard_of(key, container.rules.shards),
         basis=basis,
     )
     if asked.events:
@@ -82,4 +84,4 @@ def _take_along(container: Container, question: Question, items: list[Item], cal
 
 
 def _own(question: Question, events: list[tuple[str, Event]]) -> list[Event]:
-    return [event for key, event in events if key == question.asked.key]
+    return [event for key, event in events if key == question.key]
