@@ -35,7 +35,7 @@ def customer_view(known: Known, churn: ChurnScorer, currency: str, now: Millis) 
         "churn": {
             "probability": round(probability, 6),
             "status": churn.status,
-            "horizon_days": churn.horizon_days,
+            "horizon_days": int(churn.horizon_days),
             "version": churn.version,
             "drivers": [
                 {"feature": name, "contribution": round(term, 6), "words": _WORDS.get(name, name)}

@@ -47,6 +47,7 @@ class Metrics:
         self._events_rejected = Counter(
             "regulars_events_rejected_total", "Events refused at the door, by reason", ["reason"], registry=self.registry
         )
+        self._dead_letters = Counter("regulars_dead_letters_total", "Dead letters written", registry=self.registry)
         self._decisions = Counter(
             "regulars_decisions_total", "Decisions answered, by outcome", ["outcome"], registry=self.registry
         )
@@ -94,7 +95,9 @@ class Metrics:
             self._events_accepted.inc(events)
 
     def rejected(self, code: str) -> None:
+        """An event was refused, and kept as a dead letter."""
         self._by_reason[code if code in REASONS else "other"].inc()
+        self._dead_letters.inc()
 
     def answered(self, outcome: str, seconds: float) -> None:
         """A decision was answered; `outcome` is one of `OUTCOMES`."""
