@@ -17,12 +17,12 @@ DAY = 24 * HOUR
 WEEK = 7 * DAY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def millis(moment: datetime) -> Millis:
     """An aware datetime as epoch milliseconds, rounded down. A naive one is a TypeError."""
-    return Millis((moment - _EPOCH) // _MILLISECOND)
+    since = moment - _EPOCH
+    return Millis(since.days * DAY + since.seconds * SECOND + since.microseconds // 1000)
 
 
 def moment(at: int) -> datetime:

@@ -82,7 +82,7 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
     """
     counts, days, known = _habit(part.purchases.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
     bought = part.purchases
-    trips = float(SUMS.read(bought.sums, bought.sums_at, now)[_MONTHS, 0]) if bought.sums else 0.0
+    trips = SUMS.read(bought.sums, bought.sums_at, now)[_MONTHS][0] if bought.sums else 0.0
     count, crowd = promotions.total(counts), promotions.total(popularity)
     share = (count + PRIOR_TRIPS * crowd) / (max(trips, 0.0) + PRIOR_TRIPS)
     share = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)

@@ -27,7 +27,7 @@ def BROWSED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     seen = part.browsing
     if not seen.events:
         return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NEVER_DAYS, 0.0, NEVER_DAYS)
-    day, week, month = BROWSING.read(seen.sums, seen.sums_at, now).tolist()
+    day, week, month = BROWSING.read(seen.sums, seen.sums_at, now)
     return (
         week[1],
         month[1],
@@ -56,7 +56,7 @@ def OFFERED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     offers = part.offers
     if not offers.sums:
         return (0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0)
-    week, month, season = OFFERS.read(offers.sums, offers.sums_at, now).tolist()
+    week, month, season = OFFERS.read(offers.sums, offers.sums_at, now)
     rate = (season[2] + 1.0) / (season[0] + 10.0)
     return (week[0], month[0], month[1], month[2], season[2], rate, month[3])
 

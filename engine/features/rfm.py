@@ -12,7 +12,7 @@ from math import sqrt
 from engine.features.base import Reading, Request, group
 from engine.moments import DAY, Millis
 from engine.profiles.profile import Part
-from engine.profiles.purchases import SUMS, Purchases
+from engine.profiles.purchases import SUMS
 
 NEVER_DAYS = 3650.0
 NO_GAP_DAYS = 365.0
@@ -65,8 +65,7 @@ _DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
 def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Fading sums and their ratios; each ratio is shrunk towards nothing where little is known."""
     bought = part.purchases
-    block = SUMS.read(bought.sums, bought.sums_at, now)
-    rows = block.tolist()
+    rows = SUMS.read(bought.sums, bought.sums_at, now)
     two_weeks, month, two_months, season = rows[1], rows[2], rows[3], rows[4]
     trips, spend, units, lines, discount, coupons, _, weekend, categories, evening = season
     return (
@@ -103,14 +102,14 @@ def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
 )
 def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Gaps of the last 32 purchases; two receipts within five hours are one trip. No gap yet reads as a year."""
-    times = _trip_times(part.purchases)
+    times = [purchase.at for purchase in part.purchases.last if not purchase.taken_back]
     recency = (now - times[-1]) / DAY if times else NEVER_DAYS
-    gaps = [gap for gap in ((b - a) / DAY for a, b in pairwise(times)) if gap > SAME_TRIP_DAYS]
+    gaps = [gap for a, b in pairwise(times) if (gap := (b - a) / DAY) > SAME_TRIP_DAYS]
     if not gaps:
         mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
     else:
         mean = sum(gaps) / len(gaps)
-        deviation = sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps))
+        deviation = sqrt(sum([(gap - mean) ** 2 for gap in gaps]) / len(gaps))
         longest = max(gaps)
         weighted, weights = 0.0, 0.0
         for gap in gaps:
@@ -131,9 +130,5 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
     )
 
 
-def _trip_times(purchases: Purchases) -> list[int]:
-    return [purchase.at for purchase in purchases.last if not purchase.taken_back]
-
-
 def _silent(gaps: list[float], recency: float, days: float) -> float:
-    return sum(gap - days for gap in gaps if gap > days) + max(0.0, recency - days)
+    return sum([gap - days for gap in gaps if gap > days]) + max(0.0, recency - days)

@@ -5,6 +5,7 @@ Sums are exact for ever. The list makes recency and gaps exact under returns and
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from engine.profiles.habits import Habits
 
 LAST = 32
 LAST_WITH_PRODUCTS = 8
+MOST_PRODUCTS = 40
 CATEGORY_HALF_LIFE_DAYS = 56.0
 SUMS = Block(
     ("trips", "spend", "units", "lines", "discount", "coupons", "private_label", "weekend", "categories", "evening"),
@@ -73,11 +75,14 @@ class Purchases(Struct, frozen=True, array_like=True):
     @property
     def last_at(self) -> int:
         """The newest purchase that was not taken back; 0 without one."""
-        return max((purchase.at for purchase in self.last if not purchase.taken_back), default=0)
+        for purchase in reversed(self.last):
+            if not purchase.taken_back:
+                return purchase.at
+        return 0
 
     def bought(self, purchase: Purchase, amounts: tuple[float, ...]) -> "Purchases":
         """After one more purchase; `amounts` are its share of the fading sums. A receipt known already changes nothing."""
-        if any(known.key == purchase.key for known in self.last):
+        if purchase.key in [known.key for known in self.last]:
             return self
         sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, amounts)
         bought = Purchases(
@@ -180,18 +185,28 @@ def purchase_key(kind: str, name: str) -> bytes:
 def _purchase(
     key: bytes, at: int, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
 ) -> tuple[Purchase, tuple[float, ...]]:
-    units = sum(line.quantity for line in goods)
-    categories = tuple(dict.fromkeys(line.category for line in goods if line.category))
-    products = tuple(dict.fromkeys(line.product_id for line in goods if line.product_id))
-    purchase = Purchase(key, at, amount, 0, currency, units, _SEPARATOR.join(categories), _SEPARATOR.join(products[:40]), store)
-    private = sum(line.paid_minor for line in goods if line.private_label)
+    units, discount, coupons, private = 0.0, 0, 0, 0
+    categories: dict[str, None] = {}
+    products: dict[str, None] = {}
+    for line in goods:
+        units += line.quantity
+        discount += line.discount
+        coupons += bool(line.coupon)
+        if line.private_label:
+            private += line.paid_minor
+        if line.category:
+            categories[line.category] = None
+        if line.product_id:
+            products[line.product_id] = None
+    joined = _SEPARATOR.join(categories), _SEPARATOR.join(islice(products, MOST_PRODUCTS))
+    purchase = Purchase(key, at, amount, 0, currency, units, *joined, store)
     amounts = (
         1.0,
         amount / 100.0,
         min(units, 1e4),
         float(len(goods)),
-        sum(line.discount for line in goods) / 100.0,
-        float(sum(1 for line in goods if line.coupon)),
+        discount / 100.0,
+        float(coupons),
         private / 100.0,
         float(local.weekday() >= 5),
         float(len(categories)),
