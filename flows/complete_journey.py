@@ -119,6 +119,10 @@ class CompleteJourney:
             if since is None or at >= since:
                 yield at, event
 
+    def categories(self, receipt: Receipt) -> frozenset[str]:
+        """What kinds of goods are on a receipt."""
+        return frozenset(self._lines.categories[receipt.first : receipt.after])
+
     def basket(self, receipt: Receipt) -> dict[str, Any]:
         """The event of one receipt, as a till sends it."""
         lines = self._lines.of(receipt)
@@ -198,7 +202,7 @@ class _Lines:
         numbers = sold["product_id"].tolist()
         names = {number: str(number) for number in set(numbers)}
         self._products = [names[number] for number in numbers]
-        self._categories = [category.get(number, NO_CATEGORY) for number in numbers]
+        self.categories = [category.get(number, NO_CATEGORY) for number in numbers]
         self._private = [number in private for number in numbers]
         self._quantities: list[int] = sold["quantity"].tolist()
         self.amounts: list[int] = _cents(sold["sales_value"]).tolist()
@@ -212,7 +216,7 @@ class _Lines:
         for index in range(receipt.first, receipt.after):
             line: dict[str, Any] = {
                 "product_id": self._products[index],
-                "category": self._categories[index],
+                "category": self.categories[index],
                 "quantity": self._quantities[index],
                 "amount": self.amounts[index],
             }

@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -33,7 +34,7 @@ from load_tests.demo_board import Board, watched_of
 from load_tests.demo_bulk import CATCH_UP_S, Bulk, wait_until_folded
 from load_tests.demo_incident import Incidents
 from load_tests.demo_keys import keyboard
-from load_tests.demo_plan import DEFAULT_SECONDS, WEEKS_IN_BULK, Rates, in_turn, median_rate, plan, richest
+from load_tests.demo_plan import DEFAULT_SECONDS, WEEKS_IN_BULK, Habit, Rates, in_turn, median_rate, plan, richest, shopper_names
 from load_tests.demo_screen import screen
 from load_tests.demo_stage import Cast, Stage
 from load_tests.demo_story import Story
@@ -41,7 +42,7 @@ from load_tests.demo_summary import Outcome, figures, print_summary, write_json
 from load_tests.demo_system import System
 from load_tests.shoppers.driver import promotions_of
 from load_tests.shoppers.truth import Truth
-from load_tests.shoppers.world import World
+from load_tests.shoppers.world import Promotion, World
 
 SEED: Final = 2017
 CATALOGUE: Final = Path(config.__file__).parent / "catalogue_demo"
@@ -147,18 +148,17 @@ class Demo:
         policy = loaded.policy
         promotions = promotions_of(CATALOGUE)
         offers = [(one.id, one.promotes.categories, one.attribution_window_days) for one in loaded.catalogue.offers]
-        whole: dict[str, int] = {}
-        early: dict[str, int] = {}
-        for receipt in self._journey.receipts:
-            whole[receipt.household] = whole.get(receipt.household, 0) + 1
-            early[receipt.household] = early.get(receipt.household, 0) + (receipt.at < self._switch_at)
-        aside, *order = in_turn(self._journey.households, policy, SEED)
+        habits, late = self._habits(promotions)
+        aside, *order = in_turn(habits, policy, SEED)
+        order = order[len(policy.experiment.variations) - 1 :]
         rates = self._measured()
-        self._plan = plan(self._seconds, rates, [whole[one] for one in order], [early[one] for one in order])
-        chosen = order[: self._plan.households - self._plan.households % len(policy.experiment.variations)]
-        late = {one: whole[one] - early[one] for one in chosen}
+        early = [habits[one].receipts for one in order]
+        self._plan = plan(self._seconds, rates, [habits[one].receipts + late[one] for one in order], early)
+        arms = len(policy.experiment.variations)
+        chosen = order[: self._plan.households - self._plan.households % arms]
         self._parts = Cast(frozenset(chosen), richest(chosen, late, "learned", policy), aside)
-        world = World(SEED, promotions, self._plan.shoppers)
+        people = max(self._plan.shoppers // arms, 1)
+        world = World(SEED, promotions, people * arms, twins=arms, names=shopper_names(people, policy))
         self._truth = Truth(world)
         story = Story(self._board, self._system.profile)
         self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board, story)
@@ -168,9 +168,26 @@ class Demo:
             f"this machine is taken for {rates.receipts:,.0f} receipts/s in bulk, {rates.pairs:,.0f} tills/s with offers"
         )
         self._board.note(
-            f"{len(chosen):,} households in four arms, {self._plan.shoppers} simulated shoppers,"
+            f"{len(chosen):,} households in four matched arms, {people} simulated people once in each arm,"
             f" household {self._parts.followed} is followed"
         )
+
+    def _habits(self, promotions: Sequence[Promotion]) -> tuple[dict[str, Habit], dict[str, int]]:
+        """What each household did before the offers begin, and how many receipts it has after that."""
+        promoted = {category for offer in promotions for category in offer.categories}
+        seen: dict[str, Counter[str]] = {household: Counter() for household in self._journey.households}
+        early, late = Counter[str](), Counter[str]()
+        for receipt in self._journey.receipts:
+            if receipt.at >= self._switch_at:
+                late[receipt.household] += 1
+                continue
+            early[receipt.household] += 1
+            seen[receipt.household].update(self._journey.categories(receipt) & promoted)
+        habits = {
+            household: Habit(early[household], max(counts.values(), default=0) / max(early[household], 1))
+            for household, counts in seen.items()
+        }
+        return habits, late
 
     def _measured(self) -> Rates:
         """What this machine manages, from calls that write nothing."""

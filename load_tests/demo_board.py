@@ -110,7 +110,7 @@ class Board:
                 self.counts.decided += 1
                 self.counts.shown += 1
 
-    def visited(self, played: Played, showing: Showing | None, bought: set[str]) -> None:
+    def visited(self, customer: str, played: Played, showing: Showing | None) -> None:
         """A simulated shopper has been here."""
         with self._lock:
             self._played.append(played)
@@ -120,8 +120,8 @@ class Board:
                 self.counts.shown += 1
                 self.counts.clicked += played.outcome.clicked
                 self._web.shown(f"{played.arrival.shopper}/{played.arrival.number}", showing)
-            if bought:
-                self._web.bought(f"shopper-{played.arrival.shopper}", played.outcome.paid_at, bought)
+            if played.outcome.basket:
+                self._web.bought(customer, played.outcome.paid_at, played.outcome.basket)
 
     def tell(self, line: str) -> None:
         """A line of the followed household's story."""

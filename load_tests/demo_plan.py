@@ -1,6 +1,7 @@
 """How much of the year fits into the time there is, and which households take part."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count, pairwise
 from random import Random
 from typing import Final
 
@@ -16,8 +17,16 @@ LONGEST_LOAD_S: Final = 32.0
 LOAD_SHARE: Final = 0.28
 CLOSING_SHARE: Final = 0.06
 LEAST_HOUSEHOLDS: Final = 12
+CELLS: Final = 7
 SHOPPERS_FOR_HOUSEHOLDS: Final = 0.25
 LEAST_SHOPPERS, MOST_SHOPPERS = 16, 160
+
+
+class Habit(Struct, frozen=True):
+    """What a household did in the bulk part: receipts, and the share of them with its favourite promoted category."""
+
+    receipts: int = 0
+    favourite: float = 0.0
 
 
 class Rates(Struct, frozen=True):
@@ -45,28 +54,58 @@ def plan(seconds: float, rates: Rates, receipts: Sequence[int], early: Sequence[
     load_s = min(LOAD_SHARE * seconds, LONGEST_LOAD_S)
     replay_s = max(seconds * (1.0 - CLOSING_SHARE) - load_s, 1.0)
     bulk = late = 0
-    count = 0
+    taken = 0
     for whole, first in zip(receipts, early, strict=True):
         bulk, late = bulk + first, late + whole - first
         visits = SHOPPERS_FOR_HOUSEHOLDS * late
-        if count >= LEAST_HOUSEHOLDS and (bulk > load_s * rates.receipts or late + visits > replay_s * rates.pairs):
+        if taken >= LEAST_HOUSEHOLDS and (bulk > load_s * rates.receipts or late + visits > replay_s * rates.pairs):
             break
-        count += 1
-    shoppers = min(max(int(SHOPPERS_FOR_HOUSEHOLDS * count), LEAST_SHOPPERS), MOST_SHOPPERS)
-    return Plan(load_s, replay_s, count, shoppers)
+        taken += 1
+    shoppers = min(max(int(SHOPPERS_FOR_HOUSEHOLDS * taken), LEAST_SHOPPERS), MOST_SHOPPERS)
+    return Plan(load_s, replay_s, taken, shoppers)
 
 
-def in_turn(households: Sequence[str], policy: Policy, seed: int) -> list[str]:
-    """All households in a seeded order that takes from each arm in turn, so that any beginning has arms of one size.
+def in_turn(habits: Mapping[str, Habit], policy: Policy, seed: int) -> list[str]:
+    """Households in a seeded order of matched groups: one of each arm, alike in how much and how foreseeably they buy.
 
-    When an arm has nobody left the order ends: the arms stay equal.
+    Any beginning of the order has arms of one size and of one kind, so that the arms differ by chance as little as they
+    can. Who finds no match is left out.
     """
-    mixed = sorted(households)
-    Random(seed).shuffle(mixed)
-    by_arm: dict[str, list[str]] = {name: [] for name in policy.experiment.variations}
+    alike: dict[tuple[int, int], dict[str, list[str]]] = {}
+    chance = Random(seed)
+    mixed = sorted(habits)
+    chance.shuffle(mixed)
+    ranks = _ranks(habits, mixed)
     for household in mixed:
+        by_arm = alike.setdefault(ranks[household], {name: [] for name in policy.experiment.variations})
         by_arm[arm_of_household(household, policy)].append(household)
-    return [household for turn in zip(*by_arm.values(), strict=False) for household in turn]
+    groups = [group for _, by_arm in sorted(alike.items()) for group in zip(*by_arm.values(), strict=False)]
+    chance.shuffle(groups)
+    return [household for group in groups for household in group]
+
+
+def _ranks(habits: Mapping[str, Habit], households: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The cell of each household: by how much it buys, and within that by how foreseeably."""
+    cells: dict[str, tuple[int, int]] = {}
+    for much, some in enumerate(_parts(sorted(households, key=lambda one: habits[one].receipts), CELLS)):
+        for sure, few in enumerate(_parts(sorted(some, key=lambda one: habits[one].favourite), CELLS)):
+            cells |= dict.fromkeys(few, (much, sure))
+    return cells
+
+
+def _parts(ordered: Sequence[str], count: int) -> list[Sequence[str]]:
+    bounds = [round(part * len(ordered) / count) for part in range(count + 1)]
+    return [ordered[low:high] for low, high in pairwise(bounds)]
+
+
+def shopper_names(people: int, policy: Policy) -> list[str]:
+    """User ids for so many people, each several times: once in each arm, in the order of the arms."""
+    names = []
+    for person in range(people):
+        for arm in policy.experiment.variations:
+            tries = (f"shopper-{person}-{number}" for number in count())
+            names.append(next(name for name in tries if variation_of(f"u:{name}", policy)[0] == arm))
+    return names
 
 
 def arm_of_household(household: str, policy: Policy) -> str:

@@ -93,7 +93,7 @@ class Stage:
     def _day(self, day: Iterator[Item]) -> None:
         shares: list[list[Item]] = [[] for _ in self._doors]
         for at, what in day:
-            name = f"shopper-{what.shopper}" if isinstance(what, Arrival) else what["loyalty_id"]
+            name = self._world.shoppers[what.shopper].user_id if isinstance(what, Arrival) else what["loyalty_id"]
             shares[crc32(name.encode()) % len(shares)].append((at, what))
         players = [self._pool.submit(self._share, door, share) for door, share in zip(self._doors, shares, strict=True) if share]
         for player in players:
@@ -154,9 +154,9 @@ class Stage:
         self._board.answered(played.waited_ms, played.degraded, played.reason)
         showing = None
         if outcome.offer_id and not UNLOGGED.intersection(played.degraded):
-            name = f"shopper-{arrival.shopper}"
+            name = self._world.shoppers[arrival.shopper].user_id
             showing = self._showing(name, played.variation if played.reason == "ok" else ASIDE, outcome.offer_id, played.asked_at)
-        self._board.visited(played, showing, set(outcome.basket))
+        self._board.visited(self._world.shoppers[arrival.shopper].user_id, played, showing)
 
     def _send(self, door: Door, event: dict[str, Any]) -> bool:
         body = door.post("/v1/events", orjson.dumps(event)).json()

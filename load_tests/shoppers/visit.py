@@ -59,7 +59,7 @@ Visit = Generator[Tell | Ask, Shown | None, Outcome]
 def visit(world: World, arrival: Arrival) -> Visit:
     """The visit of one arrival. What the shopper likes does not change by what is answered, only what they buy does."""
     shopper = world.shoppers[arrival.shopper]
-    chance = world.chance("visit", arrival.shopper, arrival.number)
+    chance = world.chance("visit", world.person(arrival.shopper), arrival.number)
     scene = _Scene(shopper, arrival, world.currency)
     organic = [category for category in world.categories if chance.random() < shopper.taste(category)]
     draws = chance.random(), chance.random()

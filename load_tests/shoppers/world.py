@@ -34,11 +34,8 @@ class Shopper(Struct, frozen=True):
     sway: float
     hazard: float
     visits_per_week: float
-
-    @property
-    def user_id(self) -> str:
-        """How the shop knows the shopper."""
-        return f"shopper-{self.number}"
+    user_id: str = ""
+    """How the shop knows the shopper."""
 
     def taste(self, category: str) -> float:
         """The chance per visit to buy from a category without any offer."""
@@ -81,10 +78,25 @@ class Arrival(Struct, frozen=True, order=True):
 
 
 class World:
-    """All shoppers of one seed. The same seed and arguments give the same people and the same visits, always."""
+    """All shoppers of one seed. The same seed and arguments give the same people and the same visits, always.
 
-    def __init__(self, seed: int, promotions: Sequence[Promotion], shoppers: int, currency: str = "USD") -> None:
+    With `twins` of more than one, so many neighbours are one person several times: equal tastes, equal visits, equal
+    luck. Given each another arm of an experiment, nothing but the arm tells them apart.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        promotions: Sequence[Promotion],
+        shoppers: int,
+        currency: str = "USD",
+        *,
+        twins: int = 1,
+        names: Sequence[str] = (),
+    ) -> None:
         self.seed = seed
+        self._twins = twins
+        self._names = names or [f"shopper-{number}" for number in range(shoppers)]
         self.currency = currency
         self.promotions = {offer.offer_id: offer for offer in promotions}
         self.categories = tuple(dict.fromkeys(name for offer in promotions for name in offer.categories))
@@ -104,19 +116,23 @@ class World:
                 return
             yield arrival
             shopper = self.shoppers[arrival.shopper]
-            if self.chance("leaves", arrival.shopper, arrival.number).random() >= shopper.hazard:
+            if self.chance("leaves", self.person(arrival.shopper), arrival.number).random() >= shopper.hazard:
                 heappush(due, self._next(shopper, arrival.number + 1, arrival.at))
+
+    def person(self, shopper: int) -> int:
+        """Who a shopper is; twins are one person."""
+        return shopper // self._twins
 
     def price_minor(self, product_id: str) -> int:
         """What a product costs, in minor units."""
         return self.chance("price", product_id).randrange(99, 900, 10)
 
     def _next(self, shopper: Shopper, number: int, after: int) -> Arrival:
-        gap = self.chance("gap", shopper.number, number).expovariate(shopper.visits_per_week) * WEEK
+        gap = self.chance("gap", self.person(shopper.number), number).expovariate(shopper.visits_per_week) * WEEK
         return Arrival(Millis(after + int(gap)), shopper.number, number)
 
     def _shopper(self, number: int) -> Shopper:
-        chance = self.chance("shopper", number)
+        chance = self.chance("shopper", self.person(number))
         # Few categories are liked by many and many by few, as in any shop; the first promoted are the best liked.
         weights = [1.0 / (1.0 + rank) ** 0.6 for rank in range(len(self.categories))]
         wanted = chance.randint(3, 7)
@@ -128,6 +144,7 @@ class World:
             sway=chance.betavariate(4.0, 3.0),
             hazard=chance.betavariate(1.2, 30.0),
             visits_per_week=0.4 + chance.expovariate(1.0),
+            user_id=self._names[number],
         )
 
 

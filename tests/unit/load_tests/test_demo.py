@@ -1,6 +1,7 @@
 """The demo's own counting: hits, arms, and how much fits into the time."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -8,12 +9,23 @@ from hypothesis import strategies as st
 
 import config
 from config.catalogue_files import load_catalogue
+from engine.decisioning.experiment import variation_of
 from engine.events.decode import decode_value
 from engine.events.offers import ChosenOffer, Decided, OfferDecided
 from engine.moments import DAY, Millis, moment, rfc3339
 from engine.profiles.offer_history import HANDLERS, OfferHistory
 from load_tests.demo_arms import Showing, Showings, arm_of, arms_of
-from load_tests.demo_plan import LEAST_HOUSEHOLDS, LONGEST_LOAD_S, Rates, arm_of_household, in_turn, plan, richest
+from load_tests.demo_plan import (
+    LEAST_HOUSEHOLDS,
+    LONGEST_LOAD_S,
+    Habit,
+    Rates,
+    arm_of_household,
+    in_turn,
+    plan,
+    richest,
+    shopper_names,
+)
 from load_tests.demo_story import in_words
 
 WINDOW = 14 * DAY
@@ -129,16 +141,33 @@ def test_arms_without_anybody_are_in_the_table_all_the_same() -> None:
     ]
 
 
-def test_households_come_in_a_seeded_order_with_equal_arms() -> None:
-    households = [str(number) for number in range(1, 2500)]
+def some_habits(count: int) -> dict[str, Habit]:
+    chance = Random(count)
+    return {str(number): Habit(chance.randint(1, 90), chance.random()) for number in range(1, count + 1)}
 
-    order = in_turn(households, POLICY, 2017)
 
-    assert order == in_turn(list(reversed(households)), POLICY, 2017) != in_turn(households, POLICY, 2018)
-    assert len(set(order)) == len(order) > 2000
+def test_households_come_in_a_seeded_order_with_equal_and_matched_arms() -> None:
+    habits = some_habits(2400)
+
+    order = in_turn(habits, POLICY, 2017)
+
+    assert order == in_turn(dict(reversed(habits.items())), POLICY, 2017) != in_turn(habits, POLICY, 2018)
+    assert len(set(order)) == len(order) > 1500
     for size in (8, 40, 400):
         arms = [arm_of_household(household, POLICY) for household in order[:size]]
         assert {arms.count(arm) for arm in POLICY.experiment.variations} == {size // 4}
+    for first in range(0, 400, 4):
+        group = [habits[household] for household in order[first : first + 4]]
+        assert max(one.receipts for one in group) - min(one.receipts for one in group) < 25
+        assert max(one.favourite for one in group) - min(one.favourite for one in group) < 0.3
+
+
+def test_each_simulated_person_is_in_each_arm_once() -> None:
+    names = shopper_names(10, POLICY)
+
+    assert len(set(names)) == 40
+    arms = list(POLICY.experiment.variations)
+    assert [variation_of(f"u:{name}", POLICY)[0] for name in names] == arms * 10
 
 
 @settings(max_examples=40)
@@ -155,7 +184,7 @@ def test_a_plan_fits_the_seconds_and_a_faster_machine_does_no_less(seconds: floa
 
 
 def test_the_followed_household_is_of_the_learned_arm() -> None:
-    order = in_turn([str(number) for number in range(1, 200)], POLICY, 1)
+    order = in_turn(some_habits(400), POLICY, 1)
 
     followed = richest(order, {name: int(name) for name in order}, "learned", POLICY)
 

@@ -55,6 +55,20 @@ def test_the_same_seed_gives_the_same_people_and_the_same_visits(seed: int, shop
         assert played(one, arrival, always("breakfast")) == played(other, arrival, always("breakfast"))
 
 
+def test_twins_are_one_person_with_names_of_their_own() -> None:
+    names = [f"{person}-{twin}" for person in range(6) for twin in "abcd"]
+    world = World(9, OFFERS, 24, twins=4, names=names)
+    arrivals = list(world.arrivals(START, START + 3 * WEEK))
+
+    assert [shopper.user_id for shopper in world.shoppers] == names
+    for first in range(0, 24, 4):
+        ones = [[(one.at, one.number) for one in arrivals if one.shopper == first + twin] for twin in range(4)]
+        assert ones[0] == ones[1] == ones[2] == ones[3]
+    for arrival in arrivals[:20]:
+        twin = Arrival(arrival.at, arrival.shopper // 4 * 4, arrival.number)
+        assert played(world, arrival, always("tea-10"))[1] == played(world, twin, always("tea-10"))[1]
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32))
 def test_more_shoppers_do_not_change_those_who_were_there(seed: int) -> None:
