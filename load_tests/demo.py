@@ -23,6 +23,7 @@ from rich.console import Console
 
 import config
 from config.catalogue_files import Loaded, load_catalogue
+from config.settings import ApiSettings
 from engine.errors import RegularsError
 from engine.moments import DAY, WEEK, localised, millis, moment
 from flows.complete_journey import ZONE, CompleteJourney
@@ -94,11 +95,12 @@ class Demo:
         """Brings the system up while the data is read, measures both, and casts the parts."""
         self._console.print("reading the receipts and starting Redis, engine, learner and API", highlight=False)
         reading = self._pool.submit(CompleteJourney)
+        self._key = next(iter(ApiSettings().secret_keys), "")
         self._url = self._system.start(host, port, CATALOGUE)
         self._console.print(f"Regulars is ready at {self._url}", highlight=False)
         self._journey = reading.result()
         loaded = load_catalogue(CATALOGUE)
-        self._door = Door(self._url, patience_s=20.0, stopping=self._stopping)
+        self._door = Door(self._url, self._key, patience_s=20.0, stopping=self._stopping)
         self._began_s = time.monotonic()
         self._switch_at = FIRST_DAY + WEEKS_IN_BULK * WEEK
         self._cast(loaded)
@@ -161,9 +163,9 @@ class Demo:
         world = World(SEED, promotions, people * arms, twins=arms, names=shopper_names(people, policy))
         self._truth = Truth(world)
         story = Story(self._board, self._system.profile)
-        self._stage = Stage(self._url, self._journey, world, windows_of(offers, DAY), self._parts, self._board, story)
-        self._bulk = Bulk(self._url, self._journey, self._parts.households | {aside}, self._board)
-        self._incidents = Incidents(self._url, self._system, self._stage, aside, self._board)
+        self._stage = Stage(self._url, self._key, self._journey, world, windows_of(offers, DAY), self._parts, self._board, story)
+        self._bulk = Bulk(self._url, self._key, self._journey, self._parts.households | {aside}, self._board)
+        self._incidents = Incidents(self._url, self._key, self._system, self._stage, aside, self._board)
         self._board.note(
             f"this machine is taken for {rates.receipts:,.0f} receipts/s in bulk, {rates.pairs:,.0f} tills/s with offers"
         )
@@ -246,7 +248,7 @@ class Demo:
         self._board.count_arms()
 
     def _samples(self) -> Samples:
-        door = Door(self._url, patience_s=5.0)
+        door = Door(self._url, self._key, patience_s=5.0)
         try:
             return read_samples(door.get("/metrics").body.decode())
         except (DoorClosed, DoorRefused):

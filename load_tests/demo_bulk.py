@@ -19,13 +19,13 @@ CATCH_UP_S: Final = 20.0
 class Bulk:
     """Loads the households' events before a moment. `baskets` counts the receipts among them."""
 
-    def __init__(self, url: str, journey: CompleteJourney, households: frozenset[str], board: Board) -> None:
-        self._url, self._journey, self._households, self._board = url, journey, households, board
+    def __init__(self, url: str, key: str, journey: CompleteJourney, households: frozenset[str], board: Board) -> None:
+        self._url, self._key, self._journey, self._households, self._board = url, key, journey, households, board
         self.baskets = 0
 
     def load(self, until: int, ends_s: float, stopping: threading.Event) -> int:
         """Sends everything before `until`, or up to a midnight after the monotonic `ends_s`; answers where it stopped."""
-        sender = Sender(self._url, backfill=True)
+        sender = Sender(self._url, self._key, backfill=True)
         batch: list[Sendable] = []
         waiting: list[Future[Receipt]] = []
         day, stopped_at = -1, until

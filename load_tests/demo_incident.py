@@ -38,11 +38,11 @@ class Recovery(Struct, frozen=True):
 class Incidents:
     """Makes them happen. `aside` is the household that the keys act on: it shops, but is in no arm."""
 
-    def __init__(self, url: str, system: System, stage: Stage, aside: str, board: Board) -> None:
+    def __init__(self, url: str, key: str, system: System, stage: Stage, aside: str, board: Board) -> None:
         self._system, self._stage, self._aside, self._board = system, stage, aside, board
         self._stopping = threading.Event()
-        self._door = Door(url, patience_s=20.0, stopping=self._stopping)
-        self._watch_door = Door(url, patience_s=20.0, stopping=self._stopping)
+        self._door = Door(url, key, patience_s=20.0, stopping=self._stopping)
+        self._watch_door = Door(url, key, patience_s=20.0, stopping=self._stopping)
         self._watcher: threading.Thread | None = None
         self._asked = 0
         self._complained = self._revoked = False

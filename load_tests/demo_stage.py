@@ -51,11 +51,11 @@ class Stage:
     """Plays from `since` on until the data ends or `over` says so."""
 
     def __init__(
-        self, url: str, journey: CompleteJourney, world: World, windows: Windows, cast: Cast, board: Board, story: Story
+        self, url: str, key: str, journey: CompleteJourney, world: World, windows: Windows, cast: Cast, board: Board, story: Story
     ) -> None:
         self._journey, self._world, self._windows, self._cast, self._board = journey, world, windows, cast, board
         self._stopping = threading.Event()
-        self._doors = [Door(url, patience_s=30.0, stopping=self._stopping) for _ in range(PLAYERS)]
+        self._doors = [Door(url, key, patience_s=30.0, stopping=self._stopping) for _ in range(PLAYERS)]
         self._pool = ThreadPoolExecutor(PLAYERS, thread_name_prefix="player")
         self._story = story
         self._ends_s = float("inf")

@@ -23,6 +23,8 @@ from flows.supervise import regulars_command
 READY_WITHIN_S: Final = 90.0
 STOP_WITHIN_S: Final = 30.0
 _LOG: Final = "up.log"
+_NOT_INHERITED: Final = frozenset({"REGULARS_REDIS_URL", "REGULARS_SHARDS"})
+"""What an operator has set for a real system: a demo fills no store but its own."""
 
 
 class NotStarted(RegularsError):
@@ -54,7 +56,12 @@ class System:
         )
         with (self.folder / _LOG).open("ab") as log:
             self._process = subprocess.Popen(
-                bound_to_parent(command), stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+                bound_to_parent(command),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={name: value for name, value in os.environ.items() if name not in _NOT_INHERITED},
+                start_new_session=True,
             )
         line = self._first_line(self._process)
         address = next((word for word in line.split() if word.startswith("http://")), "")
