@@ -41,7 +41,12 @@ class Owner:
         return {number: shard.offset for number, shard in self.shards.items()}
 
     def process(self, batches: Sequence[Batch]) -> list[Commit]:
-        """One commit a batch; all that the batches need is loaded in one round trip."""
+        """One commit a batch; all that the batches need is loaded in one round trip.
+
+        Two batches of one shard are taken one after the other, since the second needs what the first leaves.
+        """
+        if len({batch.shard for batch in batches}) < len(batches):
+            return [commit for batch in batches for commit in self.process([batch])]
         fresh = [trimmed for batch in batches if (trimmed := self._after_offset(batch)) is not None]
         prepared = [self._processor.prepare(self.shards[batch.shard], batch) for batch in fresh]
         loaded = _patiently(lambda: self._store.load([one.needs for one in prepared])) if prepared else []

@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 from itertools import chain
+from struct import Struct as Layout
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ LOWS: Vector = np.array([reading.low for reading in READINGS], dtype=np.float64)
 HIGHS: Vector = np.array([reading.high for reading in READINGS], dtype=np.float64)
 
 
+_LAYOUT = Layout(f"={len(READINGS)}d")
+_RECORDED = np.dtype("<f4")
+
+
 def fingerprint(readings: tuple[Reading, ...]) -> str:
     """Names, units and bounds in order, hashed: two sides that differ in any of them must not share a model."""
     told = "\n".join(f"{reading.name} {reading.unit} {reading.low} {reading.high}" for reading in readings)
@@ -43,20 +48,28 @@ def read_features(profile: Profile, request: Request, now: Millis) -> Vector:
 
     Rounding makes what is logged beside a decision, four bytes a number, exactly what was scored.
     """
+    return _rounded(profile, request, now).astype(np.float64)
+
+
+def read_packed(profile: Profile, request: Request, now: Millis) -> bytes:
+    """The same readings as examples hold them."""
+    return _rounded(profile, request, now).tobytes()
+
+
+def _rounded(profile: Profile, request: Request, now: Millis) -> NDArray[np.float32]:
     part = profile.whole
     numbers: list[float] = []
     for group in GROUPS:
         numbers.extend(group.read(part, request, now))
-    clipped = np.minimum(np.maximum(np.array(numbers), LOWS), HIGHS)
-    rounded: Vector = clipped.astype("<f4").astype(np.float64)
-    return rounded
+    clipped = np.maximum(np.frombuffer(_LAYOUT.pack(*numbers)), LOWS)
+    return np.minimum(clipped, HIGHS, out=clipped).astype(_RECORDED)
 
 
 def packed(vector: Vector) -> bytes:
     """Little-endian float32, as examples and decisions hold it. Exact for anything that `read_features` returned."""
-    return vector.astype("<f4").tobytes()
+    return vector.astype(_RECORDED).tobytes()
 
 
 def unpacked(raw: bytes) -> Vector:
     """The vector that `packed` wrote."""
-    return np.frombuffer(raw, "<f4").astype(np.float64)
+    return np.frombuffer(raw, _RECORDED).astype(np.float64)

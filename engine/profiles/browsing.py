@@ -1,6 +1,7 @@
 """How a customer walks through the site: sessions, views, searches, and the cart as it stands."""
 
 from collections.abc import Callable
+from functools import cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +15,13 @@ from engine.profiles.habits import Habits
 VIEW_HALF_LIFE_DAYS = 7.0
 MOST_IN_CART = 30
 SUMS = Block(("activity", "sessions", "views", "adds", "searches", "checkouts"), (1.0, 7.0, 28.0))
-_ACTIVITY, _SESSION, _VIEW, _ADD, _SEARCH, _CHECKOUT = range(6)
+_KINDS = range(len(SUMS.quantities))
+_ACTIVITY, _SESSION, _VIEW, _ADD, _SEARCH, _CHECKOUT = _KINDS
+
+
+@cache
+def _amounts(started: bool, *what: int) -> tuple[float, ...]:
+    return tuple(float(kind == _ACTIVITY or kind in what or (kind == _SESSION and started)) for kind in _KINDS)
 
 
 class InCart(Struct, frozen=True, array_like=True):
@@ -42,22 +49,20 @@ class Browsing(Struct, frozen=True, array_like=True):
 
     def noted(self, event: Event, at: int, *what: int) -> "Browsing":
         """One more activity, of the kinds given; a session id not seen last starts a session."""
-        amounts = [0.0] * len(SUMS.quantities)
-        amounts[_ACTIVITY] = 1.0
-        for kind in what:
-            amounts[kind] = 1.0
         fresh = bool(event.session_id) and event.session_id != self.session_id and at >= self.last_at
-        if fresh or event.type == "session_started":
-            amounts[_SESSION] = 1.0
-        sums, sums_at = SUMS.add(self.sums, self.sums_at, at, tuple(amounts))
-        return replace(
-            self,
-            events=self.events + 1,
-            sessions=self.sessions + int(amounts[_SESSION]),
-            session_id=(event.session_id or "") if fresh else self.session_id,
-            last_at=max(self.last_at, at),
-            sums=sums,
-            sums_at=sums_at,
+        started = fresh or event.type == "session_started"
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, at, _amounts(started, *what))
+        return Browsing(
+            self.events + 1,
+            self.sessions + started,
+            (event.session_id or "") if fresh else self.session_id,
+            max(self.last_at, at),
+            sums,
+            sums_at,
+            self.viewed,
+            self.cart,
+            self.cart_at,
+            self.last_viewed,
         )
 
     def looked_at(self, product: Product, at: int) -> "Browsing":

@@ -13,11 +13,14 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.events.base import Event
-from engine.events.identity import Claim, CustomerIdentified, IdentityClaimed, IdentityLinked, PartHandedOver
+from engine.events.identity import Claim, IdentityClaimed, PartHandedOver
 from engine.events.routing import admitted
 from engine.ids import digest_of, shard_of
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Entry, Outgoing
+
+NAMES_SOMEBODY = frozenset({"customer_identified", "identity_linked"})
+"""Types that say which identities belong to a customer."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
@@ -31,7 +34,7 @@ class Handover:
 
     def claims(self, key: str, event: Event) -> list[Outgoing]:
         """What a known customer's event claims: the identities named beside the user."""
-        if not isinstance(event, CustomerIdentified | IdentityLinked) or not key.startswith("u:"):
+        if event.type not in NAMES_SOMEBODY or not key.startswith("u:"):
             return []
         named = [f"{kind}:{name}" for kind, name in (("a", event.anonymous_id), ("l", event.loyalty_id)) if name]
         return [self._sent(IdentityClaimed, event, part_key, Claim(part_key=part_key, by=key)) for part_key in named]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from engine.events.decode import time_of
 from engine.events.offers import OfferDecided
-from engine.features.vector import FINGERPRINT, NO_REQUEST, packed, read_features
+from engine.features.vector import FINGERPRINT, NO_REQUEST, read_packed
 from engine.ids import unit_interval
 from engine.models.base import Example
 from engine.moments import DAY, WEEK, Millis
@@ -63,7 +63,7 @@ class Labels:
 
     def scored(self, profile: Profile, boundary: int) -> tuple[str, int, bytes]:
         """Readings at a boundary: the tag and time they wait under, and their bytes."""
-        vector = packed(read_features(profile, NO_REQUEST, Millis(boundary)))
+        vector = read_packed(profile, NO_REQUEST, Millis(boundary))
         waiting = Waiting("churn", boundary, FINGERPRINT, vector)
         tag = churn_tag(boundary, profile.key)
         return tag, boundary + self._churn.horizon_days * DAY, _ENCODER.encode([waiting])

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
-from engine.events.decode import decode_canonical, encode_canonical, times_of
+from engine.events.decode import decode_canonical, times_of
 from engine.events.identity import IdentityClaimed, PartHandedOver
 from engine.events.offers import OURS, OfferDecided
 from engine.events.orders import OrderCompleted
@@ -44,12 +44,13 @@ from engine.shards.commit import (
     Totals,
     seen_week,
 )
-from engine.shards.handover import Handover
+from engine.shards.handover import NAMES_SOMEBODY, Handover
 from engine.shards.labels import Labels
 from engine.shards.popularity import Popularity
 from engine.shards.timers import Timers, parsed
 
 _ID, _RECORD = 8, 12
+_SALES = (OrderCompleted, PosTransactionCompleted)
 LIVE_MS = HOUR
 """An event that arrives within this time of happening shows that the shard follows the present."""
 
@@ -113,12 +114,14 @@ class Shard:
 
 
 class Read(NamedTuple):
-    """An entry that is decoded: when its event happened and came in, and whether its time lay too far ahead."""
+    """An entry that is decoded: when its event happened and came in, whether its time lay too far ahead, and the week of
+    arrival that a duplicate is looked up in."""
 
     event: Event | Rejected | None
     at: int = 0
     arrived: int = 0
     from_the_future: bool = False
+    week: int = 0
 
 
 class Prepared(NamedTuple):
@@ -148,14 +151,14 @@ class ShardProcessor:
                 reach = max(reach, entry.tick - self.lateness_ms)
                 entries.append(Read(None))
                 continue
-            event = decode_canonical(entry.event)
-            read = Read(event) if isinstance(event, Rejected) else Read(event, *times_of(event))
-            entries.append(read)
-            keys[entry.key] = None
-            week = seen_week(read.arrived)
-            pairs[entry.key, week] = pairs[entry.key, week - 1] = None
-            if not read.from_the_future:
-                reach = max(reach, read.at - self.lateness_ms)
+            event, key = decode_canonical(entry.event), entry.key
+            at, arrived, ahead = (0, 0, False) if isinstance(event, Rejected) else times_of(event)
+            week = seen_week(arrived)
+            entries.append(Read(event, at, arrived, ahead, week))
+            keys[key] = None
+            pairs[key, week] = pairs[key, week - 1] = None
+            if not ahead and at - self.lateness_ms > reach:
+                reach = at - self.lateness_ms
         waiting = []
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
@@ -227,13 +230,13 @@ class _Run:
         if self._shard.gone and digest_of(entry.key.encode()) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
             return
-        week, name, payload = seen_week(read.arrived), entry.fingerprint[:_ID], entry.fingerprint[_ID:]
-        current = self._shard.seen((entry.key, week))
-        known = current.get(name) or self._shard.seen((entry.key, week - 1)).get(name)
+        pair, name, payload = (entry.key, read.week), entry.fingerprint[:_ID], entry.fingerprint[_ID:]
+        current = self._shard.seen(pair)
+        known = current.get(name) or self._shard.seen((entry.key, read.week - 1)).get(name)
         if known is None:
             current[name] = payload
-            pair = (entry.key, week)
-            self._commit.seen[pair] = self._commit.seen.get(pair, b"") + entry.fingerprint
+            seen = self._commit.seen
+            seen[pair] = seen[pair] + entry.fingerprint if pair in seen else entry.fingerprint
             self._fold(entry, event, read)
         elif known == payload:
             self._count("duplicates")
@@ -260,6 +263,8 @@ class _Run:
             self._commit.outbox.append(self._handover.forwarded(profile, entry))
             return
         else:
+            if isinstance(event, OfferDecided):
+                self._commit.decisions.append(entry.event)
             self._store(self._folded(self._boundaries(profile, at), entry.key, event, read))
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if event.type not in OURS:
@@ -275,7 +280,8 @@ class _Run:
     def _folded(self, before: Profile, key: str, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
             return self._scheduled(self._handover.received(before, event), read.at)
-        self._commit.outbox.extend(self._handover.claims(key, event))
+        if event.type in NAMES_SOMEBODY:
+            self._commit.outbox.extend(self._handover.claims(key, event))
         part_key = route(event)
         return self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
 
@@ -290,7 +296,6 @@ class _Run:
             for name in ("decided", "shown", "clicked", "redeemed"):
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
         if isinstance(event, OfferDecided):
-            self._commit.decisions.append(encode_canonical(event))
             for tag, due, waiting in self._labels.offers_waiting(after.key, event):
                 self._wait(tag, due, waiting)
         return after
@@ -304,7 +309,7 @@ class _Run:
         self._count("purchases", new.count - old.count)
         if new.count <= old.count:
             return after
-        if isinstance(event, OrderCompleted | PosTransactionCompleted):
+        if isinstance(event, _SALES):
             bought = next((one for one in reversed(new.last) if one.at == at), None)
             self._commit.popularity.update(self._shard.popularity.bought(bought.categories if bought else (), at))
         return self._scheduled(after, at)
@@ -334,6 +339,8 @@ class _Run:
         if watermark <= self.watermark:
             return
         self.watermark = watermark
+        if not self._shard.timers.any_due(watermark):
+            return
         for tag, at in self._shard.timers.due(watermark):
             self._commit.timers.pop(tag, None)
             self._commit.timers_done.append(tag)

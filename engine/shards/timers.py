@@ -59,6 +59,10 @@ class Timers:
         """All tags of one customer. Reads every alarm: for erasures, which are rare."""
         return sorted(tag for tag in self._due if parsed(tag)[2] == customer)
 
+    def any_due(self, until: int) -> bool:
+        """Whether there may be an alarm at or before `until`."""
+        return bool(self._heap) and self._heap[0][0] <= until
+
     def due(self, until: int) -> Iterator[tuple[str, int]]:
         """Alarms at or before `until`, in order; each is forgotten as it is given. New ones may be set meanwhile."""
         while self._heap and self._heap[0][0] <= until:
