@@ -15,8 +15,10 @@ from api.coalesce import Coalescer
 from api.door import Door, Rules
 from api.health import Health, LiveGauges
 from api.metrics import Metrics
-from api.serving import Serving, Stock, Timing
+from api.serving import Serving
 from api.snapshot_cache import SnapshotCache
+from api.stock import Stock
+from api.timing import Timing
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 from engine.errors import RegularsError, StoreUnavailable
 from engine.events.decode import Store
@@ -29,7 +31,6 @@ log = logging.getLogger(__name__)
 
 MOST_WRITES_OUT = 1
 """Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
-MOST_READS_OUT = 2
 LOOK_S = 1.0
 
 
@@ -53,7 +54,6 @@ class Container:
         self.metrics = Metrics()
         self.rules = Rules(shards, settings.max_events_per_request, self.access.vouches)
         self.redis = RedisReader(redis.redis_url, redis.redis_timeout_ms / 1000, ledger_scripts())
-        self.reads: Coalescer[Sequence[str], list[bytes | None]] = Coalescer(self._read, MOST_READS_OUT)
         self.writes: Coalescer[Sequence[Command], list[Any]] = Coalescer(self._write, MOST_WRITES_OUT)
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
         self.catalogue = CatalogueWatch(settings.catalogue, self.metrics.catalogue_error)
@@ -70,7 +70,7 @@ class Container:
         self.gauges = LiveGauges(self.health, lambda: self.readiness()[0])
         self.stock = Stock()
         self.timing = Timing()
-        self.serving = Serving(self.reads, self.writes, self.metrics, self._stale, self.stock, self.timing)
+        self.serving = Serving(self.redis.read, self.writes, self.metrics, self._stale, self.stock, self.timing)
         self._beside: list[asyncio.Task[None]] = []
 
     def now(self) -> Millis:
@@ -151,10 +151,6 @@ class Container:
         return stale_parts(
             self.health.facts.waiting_ms, settings.features_stale_ms, self.snapshots.ages_s(), settings.snapshot_stale_s
         )
-
-    async def _read(self, wanted: Sequence[Sequence[str]]) -> list[list[bytes | None]]:
-        values = await self.redis.read([name for names in wanted for name in names])
-        return _cut(values, [len(names) for names in wanted])
 
     async def _write(self, wanted: Sequence[Sequence[Command]]) -> list[list[Any]]:
         answers = await self.redis.ask([command for commands in wanted for command in commands])

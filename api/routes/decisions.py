@@ -14,8 +14,8 @@ from api.container import Container
 from api.door import Item, line_of
 from api.lean_route import JsonAnswer
 from api.problems import Problem
+from api.question import Question
 from api.requests import body_of, header
-from api.serving import Question
 from engine.events.base import Event
 from engine.ids import shard_of
 
