@@ -9,14 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from engine.errors import StoreUnavailable
-
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
 class Coalescer(Generic[Asked, Answer]):
-    """`call` answers for a list at once: as many answers, in the same order, or `StoreUnavailable` for all of them.
+    """`call` answers for a list at once: as many answers, in the same order; what it raises is raised for all of them.
 
     An answer that is an exception is raised where it was asked for.
     """
@@ -60,15 +58,16 @@ class Coalescer(Generic[Asked, Answer]):
     async def _run(self, together: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._call([asked for asked, _ in together])
-        except StoreUnavailable as error:
+        except asyncio.CancelledError:
+            for _, future in together:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, those who asked must hear of it; nobody else would.
             for _, future in together:
                 if not future.done():
                     future.set_exception(error)
             return
-        except BaseException:
-            for _, future in together:
-                future.cancel()
-            raise
         for (_, future), answer in zip(together, answers, strict=True):
             if future.done():
                 continue

@@ -19,6 +19,7 @@ from engine.events.base import Event
 from engine.ids import CustomerKey
 from engine.moments import Millis
 from engine.store import keys
+from engine.store.redis_reader import Command
 
 _hashed = msgspec.json.Encoder(order="deterministic").encode
 
@@ -54,8 +55,12 @@ class Question(Struct):
     decision: Decision | None = None
     kept: Answer | None = None
     """The answer as it is kept for the request id."""
+    command: Command = ()
+    """The commit, where it is made together with others."""
     admitted: Any = None
     """What the ledger said, where it has been asked together with others."""
+    answer: Answer | None = None
+    failed: Exception | None = None
     given_up: bool = False
     """Nobody waits any more."""
 

@@ -12,7 +12,7 @@ says. Both are told in `degraded`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -82,32 +82,31 @@ class Serving:
         self._stale_of = stale_of
         self._stock = stock
         self._timing = timing or Timing()
-        self._together: Coalescer[Question, Answer] = Coalescer(self._answer_together, MOST_CALLS, MOST_TOGETHER)
+        self._together: Coalescer[Question, None] = Coalescer(self._step_together, MOST_CALLS, MOST_TOGETHER)
 
     async def answer(self, question: Question) -> Answer:
         """Raises 409 where the request id was used for something else, 503 where events that came along were not kept."""
         if question.asked.request_id:
             question.request_hash = request_hash(question.asked)
         try:
-            return await within(self._together.ask(question), question.deadline)
+            await within(self._together.ask(question), question.deadline)
         except StoreUnavailable:
             question.given_up = True
             return await self._without_store(question)
+        if question.failed is not None:
+            raise question.failed
+        return question.answer or await self._by_itself(question)
 
-    async def _answer_together(self, questions: Sequence[Question]) -> Sequence[Answer | Exception]:
-        """Answers for all of them; `StoreUnavailable` where nothing could be read."""
+    async def _step_together(self, questions: Sequence[Question]) -> Sequence[None]:
+        """Takes all of them as far as they go together; `StoreUnavailable` where nothing could be read."""
         waiting = await self._customers(questions)
         began = time.perf_counter()
-        for question in waiting:
-            question.situation = self._situation(question)
-        pending = [question for question in waiting if question.asked.writes]
-        for question in pending:
-            self._decide(question)
+        each(self._consider, waiting)
+        meant = [question for question in waiting if question.asked.writes and question.failed is None]
+        each(self._decide, meant)
         self._timing.decide += time.perf_counter() - began
-        if pending:
-            await self._commit_together(pending)
-        answers = await asyncio.gather(*(self._finished(question) for question in questions), return_exceptions=True)
-        return [answer if isinstance(answer, Answer | Exception) else StoreUnavailable("ended") for answer in answers]
+        await self._commit_together([question for question in meant if _is_plain(question)])
+        return [None] * len(questions)
 
     async def _customers(self, questions: Sequence[Question]) -> list[Question]:
         """Reads everybody at one instant; those for whom there is something to decide."""
@@ -128,41 +127,29 @@ class Serving:
         return [question for question in questions if not question.given_up and question.earlier is None]
 
     async def _commit_together(self, questions: Sequence[Question]) -> None:
-        """Admits in one call whatever needs no stock first; the rest finds its own way afterwards."""
-        plain: list[Question] = []
-        for question in questions:
-            decision = question.decision
-            if decision is None or decision.takes or not (decision.writes or question.asked.request_id):
-                continue
-            if question.asked.request_id:
-                # An answer that is kept for its request id is part of what is admitted.
-                await self._received(question)
-                question.kept = self._told(question)
-            plain.append(question)
-        if not plain:
+        """Admits in one call whatever needs nothing but its own customer's slot."""
+        each(self._keep_answer, [question for question in questions if question.asked.request_id])
+        each(self._write_down, questions)
+        sent = [question for question in questions if question.command and question.failed is None]
+        if not sent:
             return
         began = time.perf_counter()
-        commands = [self._commitment(question) for question in plain]
         try:
-            replies = await self._store(commands)
+            replies = await self._writes.ask([question.command for question in sent])
         except StoreUnavailable as error:
-            for question in plain:
-                question.admitted = error
-            return
-        finally:
-            self._timing.commit += (time.perf_counter() - began) * len(plain)
-        for question, reply in zip(plain, replies, strict=True):
+            replies = [Refused(str(error))] * len(sent)
+        self._timing.commit += (time.perf_counter() - began) * len(sent)
+        for question, reply in zip(sent, replies, strict=True):
             question.admitted = reply if isinstance(reply, Refused) else outcome(reply)
+        each(self._tell, [question for question in sent if isinstance(question.admitted, Committed)])
 
-    async def _finished(self, question: Question) -> Answer:
-        """One answer, after the steps that were taken together."""
+    async def _by_itself(self, question: Question) -> Answer:
+        """The rest of the way for an answer that is not there yet."""
         await self._received(question)
         if question.earlier is not None:
             return Answer(stored_body(question.earlier, question.request_hash), "repeated")
-        if question.given_up or question.situation is None:
-            raise StoreUnavailable("nobody waits for this answer any more")
         asked, basis = question.asked, question.basis
-        if asked.explain:
+        if asked.explain and question.situation is not None:
             question.decision, explained = explain(
                 question.situation, basis.loaded.catalogue, basis.scorers, basis.loaded.policy
             )
@@ -179,6 +166,20 @@ class Serving:
                 question.receipt = await question.taking
             except StoreUnavailable:
                 raise store_away() from None
+
+    def _consider(self, question: Question) -> None:
+        question.situation = self._situation(question)
+
+    def _keep_answer(self, question: Question) -> None:
+        """An answer that is kept for its request id is part of what is admitted."""
+        question.kept = self._told(question)
+
+    def _write_down(self, question: Question) -> None:
+        question.command = self._commitment(question)
+
+    def _tell(self, question: Question) -> None:
+        if question.taking is None:
+            question.answer = question.kept or self._told(question)
 
     def _situation(self, question: Question) -> Situation:
         asked, now, customer = question.asked, question.now, question.customer
@@ -255,12 +256,12 @@ class Serving:
 
     async def _commit(self, question: Question, decision: Decision) -> Outcome:
         """Reserves stock, then commits, by itself."""
-        refused = await self._reserve(decision.takes, decision)
+        refused = await self._reserve(decision.takes, decision, question.deadline)
         if refused is not None:
             return refused
         if question.asked.request_id:
             question.kept = self._told(question)
-        (reply,) = await self._store([self._commitment(question)])
+        (reply,) = await within(self._writes.ask([self._commitment(question)]), question.deadline)
         if isinstance(reply, Refused):
             raise StoreUnavailable(str(reply))
         return outcome(reply)
@@ -287,12 +288,12 @@ class Serving:
         )
         return commands_of(partial(queue_commit, wanted=wanted))[0]
 
-    async def _reserve(self, takes: Sequence[Take], decision: Decision) -> Refusal | None:
+    async def _reserve(self, takes: Sequence[Take], decision: Decision, deadline: float) -> Refusal | None:
         """Takes a unit of everything that is stocked, or none and names the offer that had none left."""
         if not takes:
             return None
         calls = [partial(queue_take, take=take, decision_id=decision.decision_id, now=decision.at) for take in takes]
-        taken = await self._store(commands_of(*calls))
+        taken = await within(self._writes.ask(commands_of(*calls)), deadline)
         missing = next((take for take, got in zip(takes, taken, strict=True) if got != 1), None)
         if missing is None:
             return None
@@ -306,9 +307,6 @@ class Serving:
         if takes:
             calls = [partial(queue_release, pool=take.pool, decision_id=decision.decision_id) for take in takes]
             self._writes.ask(commands_of(*calls)).add_done_callback(_seen)
-
-    async def _store(self, commands: Sequence[Command]) -> list[Any]:
-        return await self._writes.ask(commands)
 
     async def _without_store(self, question: Question) -> Answer:
         """The store did not answer in time: nothing that needs it, and the truth about that."""
@@ -349,6 +347,25 @@ class Serving:
         answer = Answer(encode(body), outcome_of(decision, asked), decision)
         self._timing.answer += time.perf_counter() - began
         return answer
+
+
+def each(step: Callable[[Question], None], questions: Iterable[Question]) -> None:
+    """Takes a step for all of them. A request that brings a fault of ours to light fails by itself, not its group."""
+    for question in questions:
+        try:
+            step(question)
+        except Exception as error:  # noqa: BLE001
+            question.failed = error
+
+
+def _is_plain(question: Question) -> bool:
+    """Whether one script in the customer's slot is all that a decision asks of the store."""
+    decision = question.decision
+    if question.failed is not None or decision is None or decision.takes:
+        return False
+    if question.asked.request_id:
+        return question.taking is None
+    return decision.writes
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
