@@ -9,19 +9,33 @@ A slate is drawn without replacement from the top; each propensity is conditiona
 last thing that happens: nothing after it drops or moves an offer. It is a hash of decision, attempt, placement and
 position, so the same decision draws the same offers in any process and for ever.
 
+A model explores less the more it has learned: its γ grows with the square root of the labels behind it, which is the
+schedule under which the cost of exploring stays of the order of √(K · labels). Who never learns keeps the γ of the policy.
+
 Source: Foster & Rakhlin (2020), "Beyond UCB: optimal and efficient contextual bandits with regression oracles", ICML.
 """
 
 from collections.abc import Callable, Iterator
+from math import sqrt
 from typing import assert_never
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engine.decisioning.policy import Arbitration
 from engine.ids import unit_interval
 
 FloatArray = NDArray[np.float64]
+
+
+LABELS_TO_SHARPEN = 1_000
+"""At so many labels the γ of a learning model has grown by √2."""
+
+
+def sharpened(arbitration: Arbitration, labels: int) -> Arbitration:
+    """The arbitration of a model that has learned from so many labels."""
+    return replace(arbitration, gamma=arbitration.gamma * sqrt(1.0 + labels / LABELS_TO_SHARPEN)) if labels else arbitration
 
 
 def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:

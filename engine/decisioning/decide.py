@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.decisioning import choosing
-from engine.decisioning.arbitration import slate
+from engine.decisioning.arbitration import sharpened, slate
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
@@ -20,7 +20,7 @@ from engine.decisioning.experiment import variation_of
 from engine.decisioning.frequency import after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
-from engine.decisioning.policy import Arbitration, Policy
+from engine.decisioning.policy import Arbitration, Policy, Ranker
 from engine.decisioning.scoring import Scored, Scorers, score
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.moments import SECOND, Millis
@@ -154,13 +154,18 @@ class _Desk:
         scored = score(self.situation, self.columns, self.scorers, name, rows, self.ranker)
         if scored.ranker != self.ranker and "model" not in self.degraded:
             self.degraded.append("model")
-        arbitration = _UNIFORM if scored.ranker == "random" else self.policy.arbitration
+        arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker)
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
         for arm, propensity in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
             offer = self._new(int(scored.rows[arm]), name, first + len(offers))
             offers.append(choosing.drawn(offer, scored, arm, propensity, self.situation, self.catalogue))
         return offers
+
+    def _sharpened(self, ranker: Ranker) -> Arbitration:
+        learned = self.scorers.learned
+        labels = learned.version if ranker == "learned" and learned is not None else 0
+        return sharpened(self.policy.arbitration, labels)
 
     def _arms_left(self, scored: Scored) -> BoolArray | None:
         used_up = self._used_up()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.decisioning.arbitration import draw, propensities, slate
+from engine.decisioning.arbitration import draw, propensities, sharpened, slate
 from engine.decisioning.policy import Arbitration
 from engine.ids import unit_interval
 
@@ -98,3 +98,16 @@ def test_lower_places_of_a_slate_are_drawn_as_their_conditional_propensities_say
         stated = next(propensity for chosen, propensity in after_first if chosen == arm)
         observed = sum(chosen == arm for chosen, _ in after_first) / len(after_first)
         assert abs(observed - stated) <= 4.5 * np.sqrt(stated * (1 - stated) / len(after_first))
+
+
+@given(st.lists(st.floats(0.01, 10.0), min_size=2, max_size=40), st.integers(1, 1_000_000))
+def test_who_has_learned_more_explores_less_and_never_below_the_floor(values: list[float], labels: int) -> None:
+    arbitration = Arbitration(epsilon=0.02, gamma=100.0)
+    worth = np.array(values)
+
+    before, after = propensities(worth, arbitration), propensities(worth, sharpened(arbitration, labels))
+
+    leaders = worth == worth.max()
+    assert after[leaders].sum() >= before[leaders].sum() - 1e-12
+    assert after.min() >= arbitration.epsilon / len(worth) - 1e-15
+    assert after.sum() == pytest.approx(1.0)
