@@ -15,7 +15,8 @@ from engine.shards.commit import Batch, Entry
 from engine.store.redis_writer import RedisStore
 from flows.owner import Owner
 
-MOST_AT_ONCE = 4_000
+MOST_AT_ONCE = 16_000
+"""Entries of one round over all shards: large rounds touch each profile less often; a round takes about a second."""
 TICK_EVERY_S = 1.0
 
 
