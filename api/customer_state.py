@@ -8,7 +8,8 @@ from engine.decisioning.ledger import EMPTY, Ledger, decode_ledger
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
-from engine.events.decode import decode_canonical
+from engine.events.decode import arrival_of, decode_canonical, time_of
+from engine.events.routing import route
 from engine.ids import CustomerKey
 from engine.profiles.profile import Profile
 from engine.store import keys
@@ -22,6 +23,13 @@ class Known(Struct, frozen=True):
     profile: Profile
     ledger: Ledger = EMPTY
     erased: bool = False
+    underway: tuple[Event, ...] = ()
+    """Events that are not in the stored profile yet."""
+
+    @property
+    def moved_to(self) -> CustomerKey | None:
+        """Where this identity's customer is kept, if it was found to belong to somebody."""
+        return CustomerKey(self.profile.moved_to) if self.profile.moved_to else None
 
 
 def names_of(shard: int, key: CustomerKey) -> tuple[str, str, str]:
@@ -34,19 +42,23 @@ def known(
 ) -> Known:
     """The customer from what was read at one instant, and events that came with the request.
 
-    An event that is both pending and riding along counts once. Raises `StoredFormatError`.
+    An event that is both pending and riding along counts once. What is underway to an identity that has moved belongs
+    to the customer it moved to, and is folded there. Raises `StoredFormatError`.
     """
     profile = decode_profile(key, stored) if stored else Profile(key)
+    moved = bool(profile.moved_to)
     entries = decode_ledger(ledger, key)
     erased = False
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], Event] = {}
     on_the_way = [event for event in map(decode_canonical, pending_lines(pending)) if not isinstance(event, Rejected)]
     for event in (*on_the_way, *riding):
         if (event.source, event.id) in seen:
             continue
-        seen.add((event.source, event.id))
+        seen[event.source, event.id] = event
+        if moved:
+            continue
         if isinstance(event, ErasureRequested):
             profile, entries, erased = Profile(key), EMPTY, True
         elif not erased:
-            profile = profile.after(event)
-    return Known(profile, entries, erased)
+            profile = profile.folded(event, route(event), time_of(event), arrival_of(event))
+    return Known(profile, entries, erased, tuple(seen.values()))

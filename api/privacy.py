@@ -10,8 +10,9 @@ import orjson
 
 from api.customer_state import Known, known, names_of
 from engine.errors import Rejected
+from engine.events.base import Event
 from engine.events.decode import decode_canonical, encode_canonical
-from engine.ids import CustomerKey, digest_of
+from engine.ids import CustomerKey, digest_of, shard_of
 from engine.store import keys
 
 Ask = Callable[[Sequence[Any]], Awaitable[list[Any]]]
@@ -22,13 +23,16 @@ class Erased(Exception):
     """This customer asked to be forgotten."""
 
 
-async def read_customer(ask: Ask, shard: int, key: CustomerKey) -> Known | None:
+async def read_customer(ask: Ask, shards: int, key: CustomerKey, riding: Sequence[Event] = ()) -> Known | None:
     """The customer with what is on its way; None for somebody never heard of. Raises `Erased`."""
+    shard = shard_of(key, shards)
     values, gone = await ask([("MGET", *names_of(shard, key)), ("SISMEMBER", keys.gone(shard), digest_of(key.encode()))])
     stored, pending, ledger = values
-    found = known(key, stored, pending, ledger)
+    found = known(key, stored, pending, ledger, riding)
     if gone == 1 or found.erased:
         raise Erased
+    if found.moved_to is not None:
+        return await read_customer(ask, shards, found.moved_to, found.underway)
     return found if found.profile.events else None
 
 

@@ -16,7 +16,7 @@ from api.problems import Problem
 from engine.decisioning.decision import Decision
 from engine.decisioning.situation import Situation
 from engine.events.base import Event
-from engine.ids import CustomerKey
+from engine.ids import CustomerKey, shard_of
 from engine.moments import Millis
 from engine.store import keys
 from engine.store.redis_reader import Command
@@ -41,7 +41,7 @@ class Question(Struct):
     arrival: Millis
     started: float
     deadline: float
-    shard: int
+    shards: int
     basis: Basis
     riding: tuple[Event, ...] = ()
     taking: "asyncio.Task[Receipt] | None" = None
@@ -63,6 +63,10 @@ class Question(Struct):
     failed: Exception | None = None
     given_up: bool = False
     """Nobody waits any more."""
+
+    @property
+    def shard(self) -> int:
+        return shard_of(self.key, self.shards)
 
     @property
     def now(self) -> Millis:

@@ -124,6 +124,10 @@ class Serving:
                 continue
             with suppress(StoredFormatError):
                 question.customer = known(question.key, stored, pending, ledger, question.riding)
+        moved = [question for question in questions if question.customer is not None and question.customer.moved_to]
+        if moved:
+            each(_follow, moved)
+            await self._customers(moved)
         return [question for question in questions if not question.given_up and question.earlier is None]
 
     async def _commit_together(self, questions: Sequence[Question]) -> None:
@@ -356,6 +360,13 @@ def each(step: Callable[[Question], None], questions: Iterable[Question]) -> Non
             step(question)
         except Exception as error:  # noqa: BLE001
             question.failed = error
+
+
+def _follow(question: Question) -> None:
+    """To the customer whom an identity has moved to, with what is underway to it."""
+    customer = question.customer
+    if customer is not None and customer.moved_to is not None:
+        question.key, question.riding, question.customer = customer.moved_to, customer.underway, None
 
 
 def _is_plain(question: Question) -> bool:

@@ -106,7 +106,7 @@ async def _view(container: Container, request: Request, key: CustomerKey) -> Res
 
 async def _found(container: Container, key: CustomerKey) -> Known:
     try:
-        found = await read_customer(container.redis.ask, shard_of(key, container.rules.shards), key)
+        found = await read_customer(container.redis.ask, container.rules.shards, key)
     except Erased:
         raise Problem(410, "customer.erased", "this customer asked to be forgotten") from None
     if found is None:

@@ -17,7 +17,6 @@ from api.problems import Problem
 from api.question import Question
 from api.requests import body_of, header
 from engine.events.base import Event
-from engine.ids import shard_of
 
 
 def add_routes(app: FastAPI, container: Container) -> None:
@@ -67,7 +66,7 @@ def _question(container: Container, asked: DecisionRequest, caller: Caller, star
         arrival=container.now(),
         started=started,
         deadline=started + (asked.deadline_ms or settings.decision_deadline_ms) / 1000,
-        shard=shard_of(key, container.rules.shards),
+        shards=container.rules.shards,
         basis=basis,
     )
     if asked.events:

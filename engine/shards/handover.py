@@ -1,9 +1,9 @@
 """From anonymous to known: a part moves from the key of an identity to the key of its customer.
 
 Two keys may live in two shards, so nothing here is one transaction; it is three entries, each folded once by its own shard
-and passed on through the outbox of the commit that folded the one before. An event that names a user and another identity makes
-the user's shard claim the identity; the identity's shard hands its part over and from then on forwards what
-arrives, under the event's own fingerprint; the user's shard puts the part in. A crash repeats an entry, and a
+and passed on through the outbox of the commit that folded the one before. The first event that names a user and
+another identity makes the user's shard claim the identity; the identity's shard hands its part over and from then on
+forwards what arrives, under the event's own fingerprint; the user's shard puts the part in. A crash repeats an entry, and a
 repeat is known by its fingerprint.
 """
 
@@ -16,11 +16,9 @@ from engine.events.base import Event
 from engine.events.identity import Claim, IdentityClaimed, PartHandedOver
 from engine.events.routing import admitted
 from engine.ids import digest_of, shard_of
+from engine.profiles.identity import MOST_IDENTITIES
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Entry, Outgoing
-
-NAMES_SOMEBODY = frozenset({"customer_identified", "identity_linked"})
-"""Types that say which identities belong to a customer."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
@@ -32,12 +30,17 @@ class Handover:
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def claims(self, key: str, event: Event) -> list[Outgoing]:
-        """What a known customer's event claims: the identities named beside the user."""
-        if event.type not in NAMES_SOMEBODY or not key.startswith("u:"):
+    def claims(self, before: Profile, event: Event) -> list[Outgoing]:
+        """What a known customer's event claims: the identities named beside the user for the first time."""
+        if not before.key.startswith("u:") or not (event.anonymous_id or event.loyalty_id):
             return []
-        named = [f"{kind}:{name}" for kind, name in (("a", event.anonymous_id), ("l", event.loyalty_id)) if name]
-        return [self._sent(IdentityClaimed, event, part_key, Claim(part_key=part_key, by=key)) for part_key in named]
+        known = before.part_of(before.key).identity
+        named = [
+            f"{kind}:{name}"
+            for kind, name, names in (("a", event.anonymous_id, known.anonymous), ("l", event.loyalty_id, known.loyalty))
+            if name and name not in names and len(names) < MOST_IDENTITIES
+        ]
+        return [self._sent(IdentityClaimed, event, part_key, Claim(part_key=part_key, by=before.key)) for part_key in named]
 
     def handed_over(self, profile: Profile, event: IdentityClaimed) -> tuple[Profile, list[Outgoing]]:
         """The identity's side: an empty profile that remembers where its part went. The first claim stands."""

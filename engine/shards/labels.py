@@ -120,7 +120,7 @@ class Labels:
 
 
 def _offer_example(profile: Profile, decision_id: str, waiting: Waiting, at: int) -> Example | None:
-    for offer in profile.part_of(profile.key).offers.open:
+    for offer in profile.whole.offers.open:
         if (offer.decision_id, offer.offer_id, offer.placement) != (decision_id, waiting.offer_id, waiting.placement):
             continue
         if not offer.viewed_at or not offer.learn:

@@ -27,7 +27,7 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
-from engine.ids import SHARDS, digest_of
+from engine.ids import digest_of
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
@@ -44,7 +44,7 @@ from engine.shards.commit import (
     Totals,
     seen_week,
 )
-from engine.shards.handover import NAMES_SOMEBODY, Handover
+from engine.shards.handover import Handover
 from engine.shards.labels import Labels
 from engine.shards.popularity import Popularity
 from engine.shards.timers import Timers, parsed
@@ -135,7 +135,7 @@ class Prepared(NamedTuple):
 class ShardProcessor:
     """Processes batches; holds rules but no state of its own. `lateness_ms` is how long the watermark waits for stragglers."""
 
-    def __init__(self, labels: Labels, lateness_ms: int, shards: int = SHARDS) -> None:
+    def __init__(self, labels: Labels, lateness_ms: int, shards: int) -> None:
         self._labels = labels
         self._handover = Handover(shards)
         self.lateness_ms = lateness_ms
@@ -265,7 +265,7 @@ class _Run:
         else:
             if isinstance(event, OfferDecided):
                 self._commit.decisions.append(entry.event)
-            self._store(self._folded(self._boundaries(profile, at), entry.key, event, read))
+            self._store(self._folded(self._boundaries(profile, at), event, read))
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if event.type not in OURS:
             self._count("events")
@@ -277,11 +277,11 @@ class _Run:
             self._count("late")
         self._advance(at - self._lateness_ms)
 
-    def _folded(self, before: Profile, key: str, event: Event, read: Read) -> Profile:
+    def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
             return self._scheduled(self._handover.received(before, event), read.at)
-        if event.type in NAMES_SOMEBODY:
-            self._commit.outbox.extend(self._handover.claims(key, event))
+        if event.anonymous_id or event.loyalty_id:
+            self._commit.outbox.extend(self._handover.claims(before, event))
         part_key = route(event)
         return self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
 

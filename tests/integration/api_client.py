@@ -85,7 +85,7 @@ def write_catalogue(folder: Path, policy: str = POLICY, offers: str = OFFERS) ->
 def fold(redis_url: str) -> int:
     """Runs the engine over everything that waits; returns how many entries that were."""
     store = RedisStore(redis_url)
-    return run_until_idle(Owner(store, ShardProcessor(Labels(ChurnRule()), DAY), range(SHARDS)), store)
+    return run_until_idle(Owner(store, ShardProcessor(Labels(ChurnRule()), DAY, SHARDS), range(SHARDS)), store)
 
 
 def consent(status: str = "granted", name: str = "c-1", **who: str) -> dict[str, Any]:

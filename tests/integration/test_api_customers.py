@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from httpx import Client
 
-from tests.integration.api_client import api_client, consent, fold, shown, write_catalogue
+from engine.store.redis_writer import RedisStore
+from tests.integration.api_client import SHARDS, api_client, consent, fold, shown, write_catalogue
 
 
 @pytest.fixture
@@ -117,3 +118,36 @@ def test_only_a_secret_key_reads_customers(redis_url: str, tmp_path: Path) -> No
         ]
 
     assert statuses == [403, 403, 404]
+
+
+def _fold_and_pass_on(redis_url: str) -> None:
+    """The engine, until nothing is left for it in any shard."""
+    store = RedisStore(redis_url)
+    while fold(redis_url):
+        for shard in range(SHARDS):
+            store.relay(shard)
+
+
+def test_who_logs_in_is_found_by_card_and_browser_and_decided_as_one(client: Client, redis_url: str) -> None:
+    browsing = {"id": "b", "type": "product_viewed", "anonymous_id": "a-1", "data": {"product_id": "p", "category": "coffee"}}
+    client.post("/v1/events", json=[browsing, consent(anonymous_id="a-1"), order("o-1", "19.90", 1)])
+    _fold_and_pass_on(redis_url)
+
+    by_browser = client.get("/v1/customers", params={"anonymous_id": "a-1"}).json()
+    by_card = client.get("/v1/customers", params={"loyalty_id": "c-9"}).json()
+    decided = client.get("/v1/offers", params={"anonymous_id": "a-1", "placement": "home_hero"})
+
+    assert by_browser["user_id"] == by_card["user_id"] == "u-1"
+    assert by_browser["purchases"]["spend_minor"] == by_card["purchases"]["spend_minor"] == 1990
+    assert by_browser["consent"]["marketing"]["status"] == "granted"
+    assert shown(decided) in (["coffee"], ["wine"])
+
+
+def test_a_withdrawal_by_a_browser_that_logged_in_is_obeyed_before_it_is_passed_on(client: Client, redis_url: str) -> None:
+    client.post("/v1/events", json=[consent(user_id="u-1"), order("o-1", "19.90", 1)])
+    _fold_and_pass_on(redis_url)
+
+    client.post("/v1/events", json=consent("revoked", "c-2", anonymous_id="a-1") | {"time": "2026-02-01T00:00:00Z"})
+    decided = client.get("/v1/offers", params={"anonymous_id": "a-1", "placement": "home_hero"})
+
+    assert shown(decided) == ["house"]

@@ -38,7 +38,7 @@ def append(store: RedisStore, *events: Admitted) -> None:
 
 def fold(store: RedisStore, *refused: DeadLetter) -> None:
     """Commits all that was appended, and these dead letters with it."""
-    processor = ShardProcessor(Labels(ChurnRule()), lateness_ms=0)
+    processor = ShardProcessor(Labels(ChurnRule()), lateness_ms=0, shards=64)
     for number in range(64):
         shard = Shard(store.open(number))
         for batch in store.read({number: shard.offset}, 500, 0):
