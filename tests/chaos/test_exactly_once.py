@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from engine.errors import StoreUnavailable
 from engine.models.base import Example
 from engine.models.journal import relearn
 from engine.models.roster import learners
@@ -108,8 +109,18 @@ class Field:
         most = max(1, round(share * len(self.log.sent) * 1.2 / PER_BATCH))
         now, self._batches = self._batches[:most], self._batches[most:]
         for batch in now:
-            self.store.append([self.log.entry(number, again, self.size.shards) for number, again in batch])
+            self._append([self.log.entry(number, again, self.size.shards) for number, again in batch])
             self.repeated += sum(again for _, again in batch)
+
+    def _append(self, entries: list[tuple[int, Entry]]) -> None:
+        """Send, and send again while there is no answer, as any producer does."""
+        while True:
+            try:
+                self.store.append(entries)
+            except StoreUnavailable:
+                time.sleep(0.05)
+            else:
+                return
 
     def finish(self) -> set[int]:
         """Send all that is left and the time that lets every label mature; wait until everything is folded and learned.
@@ -117,7 +128,7 @@ class Field:
         Returns the exit codes of the processes, which are asked to stop then.
         """
         self.send(1.0)
-        self.store.append([(shard, Entry("", tick=START + SPAN + 60 * DAY)) for shard in range(self.size.shards)])
+        self._append([(shard, Entry("", tick=START + SPAN + 60 * DAY)) for shard in range(self.size.shards)])
         wait_until(self.progress.folded, PATIENCE_S, self.revive)
         wait_until(lambda: self.progress.learned() == self.progress.examples(), PATIENCE_S)
         return {victim.stop() for victim in self._started}
@@ -280,6 +291,34 @@ def test_killed_again_and_again_the_engine_and_the_learner_end_where_a_clean_run
         assert_the_bits_of(field, clean_run(field))
         labels = assert_learned_once(field)
         tell(capsys, field, labels, f"engine and learner killed {size.kills} times each", started)
+
+
+@sizes
+def test_redis_killed_in_the_middle_of_its_writes_loses_nothing_that_it_acknowledged(
+    short_path: Path, size: Size, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = time.monotonic()
+    server = start_embedded(short_path, persistence="always")
+    try:
+        with a_field(server, size, seed=13) as field:
+            field.victim("engine")
+            field.victim("learn")
+            for _ in range(size.kills):
+                offsets = field.progress.offsets()
+                field.send(0.9 / size.kills)
+                wait_until(lambda before=offsets: field.progress.offsets() != before, PATIENCE_S)  # type: ignore[misc]
+                time.sleep(field.chance.random() * 0.04)
+                server.process.kill()
+                server.process.wait()
+                server = start_embedded(short_path, persistence="always")
+
+            assert field.finish() == {0}
+            assert_the_truth(field)
+            assert_the_bits_of(field, clean_run(field))
+            labels = assert_learned_once(field)
+            tell(capsys, field, labels, f"redis-server killed {size.kills} times", started)
+    finally:
+        server.stop()
 
 
 @sizes
