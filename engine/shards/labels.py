@@ -97,11 +97,11 @@ class Labels:
             return [], profile
         decision_id = middle[1]
         examples = [_offer_example(profile, decision_id, one, at) for one in waiting]
-        offers = profile.part_of(profile.key).offers.closed(decision_id, at)
-        return (
-            [_ENCODER.encode(example) for example in examples if example is not None],
-            profile.with_part(profile.key, replace(profile.part_of(profile.key), offers=offers)),
-        )
+        parts = {
+            key: replace(part, offers=part.offers.closed(decision_id, at)) if part.offers.open else part
+            for key, part in profile.parts.items()
+        }
+        return [_ENCODER.encode(example) for example in examples if example is not None], replace(profile, parts=parts)
 
     def _churn_example(self, profile: Profile, waiting: Waiting, at: int) -> Example:
         bought = profile.purchases.last
