@@ -112,7 +112,7 @@ def seed(redis_url: str) -> None:
     ]
     for at in range(0, len(entries), 2000):
         store.append(entries[at : at + 2000])
-    run_until_idle(Owner(store, ShardProcessor(Labels(ChurnRule()), DAY), range(SHARDS)), store)
+    run_until_idle(Owner(store, ShardProcessor(Labels(ChurnRule()), DAY, SHARDS), range(SHARDS)), store)
 
 
 def serve_decisions(redis_url: str, catalogue: str, port: int) -> None:

@@ -119,21 +119,29 @@ class NotJustBought:
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
         return next(why for silenced, why in self._silenced(catalogue.columns, situation) if silenced == row)
 
-    @classmethod
-    def _rows(cls, columns: Columns, situation: Situation) -> list[int]:
-        """The rows of `_silenced` in any order, for less: this is asked of every decision, the words hardly ever."""
-        part = situation.part
-        if situation.cart or part is None or columns.bought_products:
-            return [row for row, _ in cls._silenced(columns, situation)]
-        habits, offered, now = part.purchases.categories, columns.bought_categories, situation.now
-        names, numbers = habits.names, memoryview(habits.numbers).cast("d")
+    @staticmethod
+    def _rows(columns: Columns, situation: Situation) -> list[int]:
+        """The rows of `_silenced`, in no order and without words: every decision asks for them."""
+        products, categories = columns.bought_products, columns.bought_categories
         rows: list[int] = []
-        for name, silenced in offered.items():
+        for line in situation.cart:
+            rows += [row for row, _ in (*products.get(line.product_id, ()), *categories.get(line.category, ()))]
+        if situation.part is None:
+            return rows
+        bought, now = situation.part.purchases, situation.now
+        names, numbers = bought.categories.names, memoryview(bought.categories.numbers).cast("d")
+        for name, silenced in categories.items():
             place = names.get(name)
             if place is not None:
                 age = now - numbers[3 * place + 1]
-                if age < columns.category_silence_ms:
-                    rows += [row for row, span in silenced if age < span]
+                for row, span in silenced:
+                    if age < span:
+                        rows.append(row)
+        for purchase in bought.last if products else ():
+            age = now - purchase.at
+            if age < columns.silence_ms:
+                for name in purchase.products:
+                    rows += [row for row, span in products.get(name, ()) if age < span]
         return rows
 
     @staticmethod

@@ -39,6 +39,7 @@ CROSS: tuple[Reading, ...] = (
 CROSS_NAMES: tuple[str, ...] = tuple(reading.name for reading in CROSS)
 _LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)
 _HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)
+_TRIPS = SUMS.quantities.index("trips")
 _MONTHS = SUMS.half_life_days.index(CATEGORY_HALF_LIFE_DAYS)
 
 
@@ -63,6 +64,10 @@ class Promotions:
         """Everybody's share of purchases with each category, aligned to `categories` and none."""
         return np.array([*(shares.get(name, 0.0) for name in self.categories), 0.0])
 
+    def by_offer(self, rows: Matrix) -> Matrix:
+        """Rows per offer, for rows that are per category where each offer has one; always a new matrix."""
+        return rows[self._flat] if self.single else rows
+
     def total(self, by_category: Matrix) -> Matrix:
         """Rows per category to rows per offer, summed."""
         gathered = by_category[self._flat]
@@ -80,31 +85,38 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
     Column 0 is the personal-frequency rule: the share of the customer's purchases with the category, both fading over
     56 days, shrunk towards everybody's share by two purchases' worth.
     """
-    counts, days, known = _habit(part.purchases.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
     bought = part.purchases
-    trips = SUMS.read(bought.sums, bought.sums_at, now)[_MONTHS][0] if bought.sums else 0.0
-    count, crowd = promotions.total(counts), promotions.total(popularity)
-    share = (count + PRIOR_TRIPS * crowd) / (max(trips, 0.0) + PRIOR_TRIPS)
+    trips = max(SUMS.read_one(bought.sums, bought.sums_at, now, _MONTHS, _TRIPS), 0.0) if bought.sums else 0.0
+    count, days, known = _habit(bought.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
+    crowd = popularity
+    # An offer of one category reads as its category does; only sums and newest of several are worked out by offer.
+    if not promotions.single:
+        count, crowd = promotions.total(count), promotions.total(crowd)
+        days, known = -promotions.newest(-days), promotions.newest(known)
+    share = (count + PRIOR_TRIPS * crowd) / (trips + PRIOR_TRIPS)
     share = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)
-    matrix = np.zeros((promotions.size, len(CROSS)))
-    matrix[:, 0] = np.log(share / (1.0 - share))
-    matrix[:, 1] = -promotions.newest(-days)
-    matrix[:, 2] = count
-    matrix[:, 3] = count / (max(trips, 0.0) + 0.5)
-    matrix[:, 4] = crowd
-    matrix[:, 5] = 1.0 - promotions.newest(known)
+    columns = np.zeros((len(CROSS), len(count)))
+    columns[0] = np.log(share / (1.0 - share))
+    columns[1] = days
+    columns[2] = count
+    columns[3] = count / (trips + 0.5)
+    columns[4] = crowd
+    columns[5] = 1.0 - known
+    columns[9] = LONG_AGO_DAYS
     if part.browsing.viewed.names:
-        matrix[:, 6] = promotions.total(_habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)[0])
-    matrix[:, 9] = LONG_AGO_DAYS
+        views = _habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)[0]
+        columns[6] = views if promotions.single else promotions.total(views)
     if part.browsing.cart:
         held = {line.category for line in part.browsing.cart}
         in_cart = np.array([*(float(name in held) for name in promotions.categories), 0.0])
-        matrix[:, 7] = promotions.newest(in_cart)
+        columns[7] = in_cart if promotions.single else promotions.newest(in_cart)
+    matrix = promotions.by_offer(np.minimum(np.maximum(columns.T, _LOWS), _HIGHS))
     for offer_id, tally in part.offers.tallies.items():
         row = promotions.offer_row.get(offer_id)
         if row is not None:
-            matrix[row, 8:] = (tally.shown, (now - tally.last_shown_at) / DAY, tally.redeemed)
-    return np.minimum(np.maximum(matrix, _LOWS), _HIGHS).astype("<f4").astype(np.float64)
+            told = (tally.shown, (now - tally.last_shown_at) / DAY, tally.redeemed)
+            matrix[row, 8:] = np.minimum(np.maximum(told, _LOWS[8:]), _HIGHS[8:])
+    return matrix.astype("<f4").astype(np.float64)
 
 
 def _habit(habits: Habits, promotions: Promotions, now: Millis, half_life_days: float) -> tuple[Matrix, Matrix, Matrix]:

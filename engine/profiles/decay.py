@@ -14,6 +14,9 @@ from engine.moments import DAY
 Rows = list[list[float]]
 
 
+_ONE = Layout("<d")
+
+
 class Block:
     """The shape of one block: its quantities and half-lives. The state itself is (bytes, time)."""
 
@@ -46,6 +49,11 @@ class Block:
         newest = max(at, other_at)
         both = zip(self.read(sums, at, newest), self.read(other, other_at, newest), strict=True)
         return self._layout.pack(*(x + y for row, more in both for x, y in zip(row, more, strict=True))), newest
+
+    def read_one(self, sums: bytes, at: int, now: int, half_life: int, quantity: int) -> float:
+        """One number of `read`, by the places of its half-life and its quantity."""
+        (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
+        return float(exp2(self._rates[half_life] * max(now - at, 0)) * held)
 
     def read(self, sums: bytes, at: int, now: int) -> Rows:
         """One row for each half-life as of `now`. Read before its own time, a block stays as it was then."""
