@@ -130,7 +130,8 @@ class Commit(Struct):
     """Everything one atomic write holds: all of it lands, or nothing does.
 
     `owner` tells a commit that is sent again from one of another owner who got to the same offset. `seen` is appended, not
-    replaced. `settled` names customers whose pending entries up to the offset are folded now.
+    replaced; `unseen` are records of fingerprints to delete. `settled` names customers whose pending entries up to the offset
+    are folded now.
     """
 
     shard: int
@@ -140,6 +141,7 @@ class Commit(Struct):
     profiles: dict[str, Profile] = field(default_factory=dict)
     erased: dict[str, bytes] = field(default_factory=dict)
     seen: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    unseen: list[tuple[str, int]] = field(default_factory=list)
     waiting: dict[str, bytes] = field(default_factory=dict)
     waiting_done: list[str] = field(default_factory=list)
     timers: dict[str, int] = field(default_factory=dict)

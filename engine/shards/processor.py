@@ -51,6 +51,8 @@ from engine.shards.timers import Timers, parsed
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
+SEEN_WEEKS = 3
+"""Weeks before this one whose fingerprints may still be held."""
 LIVE_MS = HOUR
 """An event that arrives within this time of happening shows that the shard follows the present."""
 
@@ -245,8 +247,8 @@ class _Run:
             self._reject(entry, Rejected("id.conflict", detail, "id", event.id))
 
     def _reject(self, entry: Entry, reason: Rejected) -> None:
-        raw = b"" if reason.code == "customer.erased" else entry.event
-        self._commit.dead.append(DeadLetter(entry.id, raw, reason, entry.key, entry.fingerprint))
+        raw, key = (b"", "") if reason.code == "customer.erased" else (entry.event, entry.key)
+        self._commit.dead.append(DeadLetter(entry.id, raw, reason, key, entry.fingerprint))
         self._count("rejected")
         rejected = self._commit.facts.rejected
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
@@ -254,7 +256,7 @@ class _Run:
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
         if isinstance(event, ErasureRequested):
-            self._erase(entry.key)
+            self._erase(entry.key, read.week)
         elif isinstance(event, IdentityClaimed):
             changed, going = self._handover.handed_over(profile, event)
             self._commit.outbox.extend(going)
@@ -358,12 +360,15 @@ class _Run:
             self._count("labels", len(examples))
             self._store(profile)
 
-    def _erase(self, key: str) -> None:
+    def _erase(self, key: str, week: int) -> None:
         self._commit.profiles.pop(key, None)
         self._shard.forget(key)
         name = digest_of(key.encode())
         self._shard.gone.add(name)
         self._commit.erased[key] = name
+        for held in range(week - SEEN_WEEKS, week + 1):
+            self._commit.seen.pop((key, held), None)
+            self._commit.unseen.append((key, held))
         for tag in self._shard.timers.of(key):
             self._drop(tag)
             self._waiting.pop(tag, None)

@@ -87,6 +87,8 @@ class MemoryStore:
             self.profiles[shard, key] = encode_profile(profile)
         for (key, week), raw in commit.seen.items():
             self.seen[shard, key, week] = self.seen.get((shard, key, week), b"") + raw
+        for key, week in commit.unseen:
+            self.seen.pop((shard, key, week), None)
         for key, name in commit.erased.items():
             self.profiles.pop((shard, key), None)
             self.gone[shard].add(name)

@@ -185,6 +185,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     sets.update((keys.waiting(shard, tag), raw) for tag, raw in commit.waiting.items())
     appended = {keys.seen(shard, *pair): raw for pair, raw in commit.seen.items()}
     deleted = [keys.waiting(shard, tag) for tag in commit.waiting_done]
+    deleted += [keys.seen(shard, *pair) for pair in commit.unseen]
     for key in commit.erased:
         deleted += [keys.profile(shard, key), keys.ledger(shard, key)]
     settled = [keys.pending(shard, key) for key in dict.fromkeys(commit.settled)]

@@ -267,9 +267,13 @@ def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
 
 
 def test_an_erased_customer_is_gone_and_remembered_by_a_hash_only(held: Held) -> None:
-    written(held, commit_of("0-0", "1-0", profiles={"u:eve": profile_of("u:eve")}, waiting={"c|1|u:eve": b"w"}))
+    written(
+        held,
+        commit_of("0-0", "1-0", profiles={"u:eve": profile_of("u:eve")}, waiting={"c|1|u:eve": b"w"}, seen={("u:eve", 3): MARK}),
+    )
 
-    written(held, commit_of("1-0", "2-0", erased={"u:eve": digest_of(b"u:eve")}, waiting_done=["c|1|u:eve"]))
+    forgotten: dict[str, Any] = {"waiting_done": ["c|1|u:eve"], "unseen": [("u:eve", 2), ("u:eve", 3)]}
+    written(held, commit_of("1-0", "2-0", erased={"u:eve": digest_of(b"u:eve")}, **forgotten))
 
     assert held.profile(S, "u:eve") is None
     assert held.store.open(S).gone == {digest_of(b"u:eve")}

@@ -201,9 +201,10 @@ def test_an_erased_customer_leaves_nothing_and_late_events_are_refused() -> None
     store = folded(entries_of(log))
 
     assert _customers(store) == {}
+    assert store.seen == {}
     assert store.waiting == {}
     assert [letter.reason.code for letters in store.dead.values() for letter in letters] == ["customer.erased"]
-    assert [letter.raw for letters in store.dead.values() for letter in letters] == [b""]
+    assert [(letter.raw, letter.key) for letters in store.dead.values() for letter in letters] == [(b"", "")]
     assert all(not timers for timers in store.timers.values())
 
 
