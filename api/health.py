@@ -20,8 +20,9 @@ from engine.store import keys
 
 log = logging.getLogger(__name__)
 
-MOST_COUNTED = 1000
-"""Waiting entries of one shard that are counted one by one; beyond them their number is estimated."""
+MOST_COUNTED = 20
+"""Waiting entries of one shard that are counted one by one; beyond them their number is estimated, since a system that is
+behind must not be held up by being looked at."""
 
 Ask = Callable[[Sequence[Any]], Awaitable[list[Any]]]
 
@@ -114,23 +115,16 @@ class Health:
         commands: list[tuple[Any, ...]] = []
         for shard, (offset, _) in behind.items():
             name = keys.events(shard)
-            commands += [("XLEN", name), ("XRANGE", name, "-", "+", "COUNT", 1), ("XRANGE", name, f"({offset}", "+", "COUNT", 1)]
+            waiting = ("XRANGE", name, f"({offset}", "+", "COUNT", MOST_COUNTED)
+            commands += [("XLEN", name), ("XRANGE", name, "-", "+", "COUNT", 1), waiting]
         answers = await self._ask(commands)
         total, oldest = 0, 0
-        exact: list[tuple[Any, ...]] = []
-        for place, (shard, (offset, end)) in enumerate(behind.items()):
+        for place, (_, end) in enumerate(behind.values()):
             length, first, waiting = answers[3 * place : 3 * place + 3]
-            if not waiting:
-                continue
-            since = stream_order(waiting[0][0].decode())[0]
-            oldest = min(oldest, since) if oldest else since
-            estimate = _estimated(length, first[0][0].decode(), waiting[0][0].decode(), end)
-            if estimate > MOST_COUNTED:
-                total += estimate
-            else:
-                exact.append(("XRANGE", keys.events(shard), f"({offset}", "+", "COUNT", MOST_COUNTED))
-        for entries in await self._ask(exact) if exact else ():
-            total += len(entries)
+            if waiting:
+                since = stream_order(waiting[0][0].decode())[0]
+                oldest = min(oldest, since) if oldest else since
+                total += _counted(length, first[0][0], waiting, end)
         return total, oldest
 
     def _beat_names(self) -> list[str]:
@@ -176,11 +170,15 @@ class Health:
         return bool(body["ready"]), body
 
 
-def _estimated(length: int, first: str, waiting: str, end: str) -> int:
-    """How many of a stream's entries lie behind one, if they came evenly."""
-    begin, since, until = (stream_order(name)[0] for name in (first, waiting, end))
+def _counted(length: int, first: bytes, waiting: list[Any], end: str) -> int:
+    """How many of a stream's entries wait, of which `waiting` are the first; if there are more, as if they came evenly."""
+    if len(waiting) < MOST_COUNTED:
+        return len(waiting)
+    if waiting[0][0] == first:
+        return length
+    begin, since, until = (stream_order(name)[0] for name in (first.decode(), waiting[0][0].decode(), end))
     share = (until - since + 1) / (until - begin + 1)
-    return round(length * min(1.0, share))
+    return max(len(waiting), round(length * min(1.0, share)))
 
 
 class LiveGauges(Collector):

@@ -54,7 +54,7 @@ from engine.store.redis_ledger import (
 from engine.store.redis_reader import Command, Refused, commands_of
 
 MOST_ATTEMPTS = 3
-MOST_CALLS = 3
+MOST_CALLS = 2
 """Groups of decisions on their way at once: one may be worked on while others wait for the store."""
 MOST_TOGETHER = 32
 
