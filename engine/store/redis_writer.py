@@ -1,6 +1,6 @@
 """The event log and the shard store on Redis, for the flow: blocking calls, few commands, one script a commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from engine.store import keys
 from engine.store.codec import decode_pair, decode_profile, decode_record, encode_pair, encode_profile, encode_record
 
 SEEN_SECONDS = 15 * 86_400
+MOST_TOGETHER = 200
+"""Profiles in one transaction."""
 _COMMIT = files("engine.store").joinpath("lua/shard_commit.lua").read_text()
 
 
@@ -129,11 +131,30 @@ class RedisStore:
                 pipe.execute()
 
     def _evaluate(self, commits: Sequence[Commit]) -> list[Outcome]:
-        pipe = self.client.pipeline(transaction=False)
-        for commit in commits:
-            names, values = _arguments(commit)
-            pipe.evalsha(self._commit_sha, len(names), *names, *values)
-        return [cast("Outcome", answer.decode()) for answer in pipe.execute()]
+        outcomes: list[Outcome] = []
+        for group in _groups(commits):
+            # Redis takes in 16 KB at a time and flushes to disk each time it wrote something. Inside a transaction nothing
+            # is written until its end, so small commits share one flush. Nothing relies on their landing together.
+            pipe = self.client.pipeline(transaction=len(group) > 1)
+            for commit in group:
+                names, values = _arguments(commit)
+                pipe.evalsha(self._commit_sha, len(names), *names, *values)
+            outcomes += [cast("Outcome", answer.decode()) for answer in pipe.execute()]
+        return outcomes
+
+
+def _groups(commits: Sequence[Commit]) -> Iterator[list[Commit]]:
+    """Commits in order, as many together as keep Redis busy for a few milliseconds at most."""
+    group: list[Commit] = []
+    profiles = 0
+    for commit in commits:
+        if group and profiles + len(commit.profiles) > MOST_TOGETHER:
+            yield group
+            group, profiles = [], 0
+        group.append(commit)
+        profiles += len(commit.profiles)
+    if group:
+        yield group
 
 
 class _Reaching:
