@@ -6,8 +6,11 @@ folded. Three rankers see the same moment:
 
 - popularity: everybody's purchases, fading over 14 days;
 - the personal-frequency rule, the first column of what is read of customer and offer together;
-- the offer model of the roster over those readings, a category standing for an offer: it starts at the rule, learns
-  from earlier baskets, and is published once a day as serving would see it.
+- the offer model of the roster over those readings, a category standing for an offer: it starts at the rule and learns
+  from earlier baskets. Categories have no intercepts of their own: learned mostly from those who buy a category again
+  and again, they rank worse than none what is new to a customer.
+
+What serving is told now and then, it is told here every six hours: the weights and everybody's shares.
 
 The model learns whether each of some categories was on the basket. Which ones is decided before the basket is looked at
 (the top of the rule, the most popular among what is new to the customer, and a few of all others in turn): to add
@@ -17,7 +20,7 @@ Readings of the customer alone are left out, since they change no ranking of one
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -38,7 +41,7 @@ from engine.models.evaluation import Figure
 from engine.models.next_best_offer import NextBestOfferLearner
 from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
-from engine.moments import DAY, WEEK, Millis
+from engine.moments import DAY, HOUR, WEEK, Millis
 from engine.shards.labels import ChurnRule
 from flows.evaluate_events import (
     FIRST_WEEKS,
@@ -56,13 +59,16 @@ NEXT_CATEGORY = "next-category"
 DEPTH = 10
 RANKERS = ("popularity", "rule", "online")
 WORDS = {"popularity": "popularity", "rule": "personal frequency", "online": "online model"}
-LIKELY, NEW, OTHERS = 10, 5, 5
+LIKELY, NEW, OTHERS = 5, 3, 2
 """How many categories of each sort the model learns of at a basket."""
+
+PUBLISHED_EVERY_MS = 6 * HOUR
 
 _FINGERPRINT = arm_fingerprint(FINGERPRINT, (), CROSS_NAMES)
 _DISCOUNTS = 1.0 / np.log2(np.arange(2, DEPTH + 2))
 _BEST = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
 _NO_READINGS = np.zeros(0)
+NO_OFFER = ""
 
 Places = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -120,27 +126,24 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Shelf:
-    """All categories anybody bought so far, in alphabetic order, as offers of one category each."""
+    """What was published: all categories anybody had bought by then, in alphabetic order, their shares and a scorer."""
 
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self.promotions = Promotions((), ())
-        self.places: dict[str, int] = {}
-        self.prepared = np.zeros(0)
-        self.scorer = OfferScorer()
+    def __init__(self, popularity: Mapping[str, float], scorer: OfferScorer) -> None:
+        self.names = tuple(popularity)
+        self.places = {name: place for place, name in enumerate(self.names)}
+        self.promotions = Promotions(self.names, [(name,) for name in self.names])
+        self.crowd = self.promotions.popularity(popularity)
+        self._scorer = scorer
+        self._prepared = scorer.prepare([NO_OFFER] * len(self.names), np.zeros((len(self.names), 0)))
 
-    def stocked(self, names: Sequence[str]) -> None:
-        """Make sure that these categories, which contain all earlier ones, are on it."""
-        if len(names) != len(self.names):
-            self.names = tuple(names)
-            self.promotions = Promotions(self.names, [(name,) for name in self.names])
-            self.places = {name: place for place, name in enumerate(self.names)}
-            self.published(self.scorer)
+    @property
+    def version(self) -> int:
+        """How many examples the scorer had learned."""
+        return self._scorer.version
 
-    def published(self, scorer: OfferScorer) -> None:
-        """Score by this version from now on."""
-        self.scorer = scorer
-        self.prepared = scorer.prepare(self.names, np.zeros((len(self.names), 0)))
+    def scored(self, matrix: Numbers) -> Numbers:
+        """Probabilities by the model."""
+        return self._scorer.score_prepared(_NO_READINGS, self._prepared, matrix)
 
 
 class Ranking:
@@ -149,23 +152,20 @@ class Ranking:
     def __init__(self, learner: NextBestOfferLearner) -> None:
         self.learner = learner
         self.baskets = 0
-        self._shelf = Shelf()
+        self._shelf = Shelf({}, OfferScorer())
         self._known: dict[str, set[str]] = {}
-        self._day = 0
+        self._published = 0
 
     def scored(self, walk: Walk, name: str, customer: str, at: Millis, bought: frozenset[str]) -> Basket | None:
         """Rank, compare with what was bought, then learn it. None where nothing can be ranked yet."""
-        shelf, popularity = self._shelf, walk.popularity()
-        shelf.stocked(list(popularity))
-        if at // DAY > self._day:
-            self._day = at // DAY
-            shelf.published(OfferScorer(self.learner.publish(), _FINGERPRINT))
-        known = self._known.setdefault(customer, set())
+        if at // PUBLISHED_EVERY_MS > self._published:
+            self._published = at // PUBLISHED_EVERY_MS
+            self._shelf = Shelf(walk.popularity(), OfferScorer(self.learner.publish(), _FINGERPRINT))
+        shelf, known = self._shelf, self._known.setdefault(customer, set())
         basket = None
         if shelf.names:
-            crowd = shelf.promotions.popularity(popularity)
-            matrix = read_cross(walk.profile(customer).whole, shelf.promotions, crowd, at)
-            scores = crowd[:-1], matrix[:, 0], shelf.scorer.score_prepared(_NO_READINGS, shelf.prepared, matrix)
+            matrix = read_cross(walk.profile(customer).whole, shelf.promotions, shelf.crowd, at)
+            scores = shelf.crowd[:-1], matrix[:, 0], shelf.scored(matrix)
             orders = tuple(np.argsort(-one, kind="stable") for one in scores)
             relevant, new = self._mask(bought), ~self._mask(known)
             fresh = len(bought - known)
@@ -173,7 +173,7 @@ class Ranking:
                 id=name,
                 customer=customer,
                 at=at,
-                version=shelf.scorer.version,
+                version=shelf.version,
                 all=tuple(_gain(relevant[order[:DEPTH]], len(bought)) for order in orders),
                 new=tuple(_gain(relevant[order[new[order]][:DEPTH]], fresh) for order in orders) if fresh else None,
             )
@@ -199,7 +199,7 @@ class Ranking:
                     label=float(relevant[place]),
                     fingerprint=_FINGERPRINT,
                     vector=recorded(matrix[place]),
-                    offer_id=self._shelf.names[place],
+                    offer_id=NO_OFFER,
                 )
                 for place in chosen.tolist()
             ]
@@ -208,12 +208,12 @@ class Ranking:
 
 def candidates(by_rule: Places, by_popularity: Places, new: Mask, turn: int) -> Places:
     """The places that the model learns of at a basket, chosen without a look at what is on it."""
-    likely = by_rule[:LIKELY]
-    fresh = by_popularity[new[by_popularity]]
-    chosen = np.union1d(likely, fresh[:NEW])
-    rest = np.setdiff1d(by_rule, chosen, assume_unique=True)
+    left = np.ones(len(new), dtype=bool)
+    left[by_rule[:LIKELY]] = False
+    left[by_popularity[new[by_popularity]][:NEW]] = False
+    rest = by_rule[left[by_rule]]
     step = max(len(rest) // OTHERS, 1)
-    return np.concatenate([chosen, rest[turn % step :: step][:OTHERS]])
+    return np.concatenate([np.flatnonzero(~left), rest[turn % step :: step][:OTHERS]])
 
 
 def _gain(hits: Mask, relevant: int) -> float:
@@ -310,6 +310,6 @@ def shown(result: Result) -> Table:
 def _caption(result: Result) -> str:
     return (
         f"{result.events:,} events ({result.rejected:,} refused), {result.categories} categories; every basket from week"
-        f" {result.first_weeks} on, ranked before it is folded; the online model is published daily and learned"
+        f" {result.first_weeks} on, ranked before it is folded; the online model is published every six hours and learned"
         f" {result.learned:,} examples of earlier baskets. In brackets 95 % intervals, bootstrapped by customer."
     )

@@ -12,7 +12,17 @@ from rich.progress import Progress
 from engine.moments import DAY, WEEK, rfc3339
 from flows.evaluate import main
 from flows.evaluate_events import NothingToMeasure, mean_with_interval
-from flows.evaluate_next_category import DEPTH, Basket, candidates, evaluate_next_category, rank
+from flows.evaluate_next_category import (
+    DEPTH,
+    LIKELY,
+    NEW,
+    OTHERS,
+    PUBLISHED_EVERY_MS,
+    Basket,
+    candidates,
+    evaluate_next_category,
+    rank,
+)
 from flows.replay_source import EventFile
 
 START = 1_483_228_800_000 + 9 * 3_600_000
@@ -64,12 +74,12 @@ def test_shuffling_what_happens_later_changes_no_ranking_so_far(tmp_path: Path) 
     assert whole != changed
 
 
-def test_a_basket_is_ranked_by_a_model_that_learned_of_earlier_days_only(tmp_path: Path) -> None:
+def test_a_basket_is_ranked_by_a_model_that_learned_before_its_six_hours_only(tmp_path: Path) -> None:
     found = ranked(written(tmp_path / "shop.ndjson", shop(weeks=3)))
 
     for earlier, later in pairwise(found):
-        same_day = earlier.at // DAY == later.at // DAY
-        assert later.version == earlier.version if same_day else later.version > earlier.version
+        together = earlier.at // PUBLISHED_EVERY_MS == later.at // PUBLISHED_EVERY_MS
+        assert later.version == earlier.version if together else later.version > earlier.version
 
 
 def test_habits_are_found_and_figures_have_intervals(tmp_path: Path) -> None:
@@ -88,10 +98,11 @@ def test_what_the_model_learns_of_is_chosen_without_a_look_at_the_basket() -> No
     names = np.arange(40)
     new = names >= 20
 
-    chosen = [candidates(names, names[::-1], new, turn) for turn in range(8)]
+    chosen = [candidates(names, names[::-1], new, turn) for turn in range(40)]
 
-    assert all(set(range(10)) | set(range(35, 40)) <= set(one.tolist()) for one in chosen)
-    assert all(len(set(one.tolist())) == len(one) == 20 for one in chosen)
+    sure = {*range(LIKELY), *range(40 - NEW, 40)}
+    assert all(sure <= set(one.tolist()) for one in chosen)
+    assert all(len(set(one.tolist())) == len(one) == LIKELY + NEW + OTHERS for one in chosen)
     assert set().union(*(one.tolist() for one in chosen)) == set(range(40))
 
 
