@@ -63,15 +63,19 @@ class Lines:
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[Line] = []
-        self.opened = 0
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """A request on a connection of its own, new or idle."""
-        if self._idle:
+        """A request on a connection of its own, idle or new. The server hangs up on those that are idle for long."""
+        while self._idle:
             line = self._idle.pop()
-        else:
-            line = Line(*await asyncio.open_connection("127.0.0.1", self._port))
-            self.opened += 1
+            try:
+                answer = await line.ask(method, path, body)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                line.close()
+                continue
+            self._idle.append(line)
+            return answer
+        line = Line(*await asyncio.open_connection("127.0.0.1", self._port))
         answer = await line.ask(method, path, body)
         self._idle.append(line)
         return answer
