@@ -51,7 +51,7 @@ class Freshness(Struct, frozen=True):
     """How old the newest event behind the decision is, and which parts are older than they should be."""
 
     age_ms: int | None
-    stale: list[str]
+    stale: Sequence[str]
 
 
 class ExperimentAnswer(Struct, frozen=True):
@@ -127,7 +127,9 @@ def _minor_units(currency: str) -> int:
     return 10 ** exponent(currency) if currency else 1
 
 
-def stale_parts(lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float) -> Sequence[str]:
+def stale_parts(
+    lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float
+) -> tuple[str, ...]:
     """What is older than it should be: profiles behind their events, models long not published."""
-    stale = ["profile"] if lag_ms > lag_bound_ms else []
-    return stale + sorted(name for name, age in snapshot_age_s.items() if age > age_bound_s)
+    behind = ("profile",) if lag_ms > lag_bound_ms else ()
+    return (*behind, *sorted(name for name, age in snapshot_age_s.items() if age > age_bound_s))

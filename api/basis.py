@@ -21,7 +21,7 @@ class Basis(Struct, frozen=True, eq=False):
     loaded: Loaded
     scorers: Scorers
     churn: ChurnScorer
-    versions: Mapping[str, str]
+    versions: dict[str, str]
     stores: Mapping[str, Store]
 
     @property

@@ -69,8 +69,9 @@ class Container:
         )
         self.gauges = LiveGauges(self.health, lambda: self.readiness()[0])
         self.stock = Stock()
+        self._stale: tuple[str, ...] = ()
         self.timing = Timing()
-        self.serving = Serving(self.redis.read, self.writes, self.metrics, self._stale, self.stock, self.timing)
+        self.serving = Serving(self.redis.read, self.writes, self.metrics, lambda: self._stale, self.stock, self.timing)
         self._beside: list[asyncio.Task[None]] = []
 
     def now(self) -> Millis:
@@ -135,6 +136,7 @@ class Container:
 
     async def _look(self) -> None:
         await self.health.look()
+        self._note_what_is_stale()
         if not self.health.facts.problem:
             await self._look_at_stock()
 
@@ -146,9 +148,9 @@ class Container:
                 {pool: pools[pool] - number for pool, number in zip(pools, used, strict=True) if isinstance(number, int)}
             )
 
-    def _stale(self) -> Sequence[str]:
+    def _note_what_is_stale(self) -> None:
         settings = self.settings
-        return stale_parts(
+        self._stale = stale_parts(
             self.health.facts.waiting_ms, settings.features_stale_ms, self.snapshots.ages_s(), settings.snapshot_stale_s
         )
 

@@ -277,7 +277,7 @@ class Serving:
         log: dict[str, bytes] = {}
         if decision.writes:
             entry = log_entry(decision, asked, question.basis, question.arrival)
-            log = {"e": entry.entry, "h": entry.fingerprint, "k": entry.key.encode()}
+            log = {"e": entry.entry, "h": entry.fingerprint, "k": question.key.encode()}
         wanted = Commitment(
             shard=question.shard,
             customer=question.key,
@@ -342,7 +342,7 @@ class Serving:
             took_ms=round((time.monotonic() - question.started) * 1000, 2),
             degraded=decision.degraded,
             versions=basis.versions,
-            features=Freshness(age, list(self._stale_of())),
+            features=Freshness(age, self._stale_of()),
             experiment=ExperimentAnswer(decision.variation, decision.holdout),
             placements=placement_answers(decision, basis, question.to_page),
             events=question.receipt,

@@ -141,6 +141,8 @@ def test_who_logs_in_is_found_by_card_and_browser_and_decided_as_one(client: Cli
     assert by_browser["purchases"]["spend_minor"] == by_card["purchases"]["spend_minor"] == 1990
     assert by_browser["consent"]["marketing"]["status"] == "granted"
     assert shown(decided) in (["coffee"], ["wine"])
+    fold(redis_url)
+    assert client.get("/v1/customers/u-1").json()["offers"]["decided"] == 1
 
 
 def test_a_withdrawal_by_a_browser_that_logged_in_is_obeyed_before_it_is_passed_on(client: Client, redis_url: str) -> None:
