@@ -50,7 +50,7 @@ CAMPAIGN = "campaign "
 SOURCE = "evaluation://coupons"
 CAMPAIGN_NAMES = ("campaign.window_days", "campaign.categories")
 RANKERS = ("past", "offers", "response")
-WORDS = {"past": "past redemptions", "offers": "offer model of the roster", "response": "Bayesian logit with bends"}
+WORDS = {"past": "past redemptions", "offers": "offer model", "response": "response model"}
 SHOWN = {"auc": "AUC", "average_precision": "average precision"}
 PRIOR_PRECISION = 30.0
 BASE_LOGIT = -2.0
@@ -321,21 +321,19 @@ def shown(result: Result) -> Table:
     heads = f"{result.model}, at least one redeemed, {result.data}"
     table = Table(title=heads, caption=_caption(result), title_justify="left", caption_justify="left")
     table.add_column("ranker", no_wrap=True)
-    table.add_column("figure", no_wrap=True)
-    table.add_column(f"from week {result.first_weeks} on", justify="right", no_wrap=True)
-    table.add_column("since the first purchase", justify="right", no_wrap=True)
-    parts = result.later, result.everything
+    for words in SHOWN.values():
+        table.add_column(words, justify="right", no_wrap=True)
     for ranker, words in WORDS.items():
-        for name, short in SHOWN.items():
-            table.add_row(words, short, *(told(part.figures[ranker][name]) for part in parts))
-    for words, field in (("contacts", "rows"), ("customers", "customers"), ("redeemed", "positives")):
-        table.add_row(words, "", *(f"{getattr(part, field):,}" for part in parts))
+        table.add_row(words, *(told(result.later.figures[ranker][name]) for name in SHOWN))
     return table
 
 
 def _caption(result: Result) -> str:
     return (
-        f"{result.events:,} events ({result.rejected:,} refused), {result.contacts:,} contacts, of which {result.closed:,} of"
-        f" campaigns that ended within the data; scored at a campaign's start by models that had learned ended campaigns only"
-        f" ({result.learned:,} contacts in the end). In brackets 95 % intervals, bootstrapped by customer."
+        f"{result.events:,} events ({result.rejected:,} refused), {result.contacts:,} contacts, of which"
+        f" {result.closed:,} of campaigns that ended within the data. The figures are of the {result.later.rows:,}"
+        f" from week {result.first_weeks} on, to {result.later.customers:,} customers, {result.later.positives:,}"
+        f" redeemed; scored at a campaign's start by models that had learned ended campaigns only ({result.learned:,}"
+        " contacts in the end). The offer model is the roster's; the response model is a Bayesian logit over the same"
+        " readings with bends. In brackets 95 % intervals, bootstrapped by customer."
     )

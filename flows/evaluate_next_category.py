@@ -20,7 +20,9 @@ Readings of the customer alone are left out, since they change no ranking of one
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import date
+from math import log2
 
 import msgspec
 import numpy as np
@@ -58,15 +60,15 @@ from flows.replay_source import Source
 NEXT_CATEGORY = "next-category"
 DEPTH = 10
 RANKERS = ("popularity", "rule", "online")
-WORDS = {"popularity": "popularity", "rule": "personal frequency", "online": "online model"}
+WORDS = {"popularity": "popularity", "rule": "frequency", "online": "online"}
 LIKELY, NEW, OTHERS = 5, 3, 2
 """How many categories of each sort the model learns of at a basket."""
 
 PUBLISHED_EVERY_MS = 6 * HOUR
 
 _FINGERPRINT = arm_fingerprint(FINGERPRINT, (), CROSS_NAMES)
-_DISCOUNTS = 1.0 / np.log2(np.arange(2, DEPTH + 2))
-_BEST = np.concatenate([[0.0], np.cumsum(_DISCOUNTS)])
+_DISCOUNTS = [1.0 / log2(place + 2) for place in range(DEPTH)]
+_BEST = [sum(_DISCOUNTS[:count]) for count in range(DEPTH + 1)]
 _NO_READINGS = np.zeros(0)
 NO_OFFER = ""
 
@@ -74,8 +76,15 @@ Places = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 
+class Lists(msgspec.Struct, frozen=True):
+    """What each ranker puts first at a moment, among all categories and among those that are new to the customer."""
+
+    all: tuple[tuple[str, ...], ...]
+    new: tuple[tuple[str, ...], ...]
+
+
 class Basket(msgspec.Struct, frozen=True):
-    """One scored basket: for each ranker the gain over all categories and over those new to the customer.
+    """One ranked basket, or a day of them: for each ranker the gain over all categories and over those new to the customer.
 
     `new` is None where nothing on the basket is new to them. `version` is what the online ranker had learned.
     """
@@ -88,10 +97,30 @@ class Basket(msgspec.Struct, frozen=True):
     new: tuple[float, ...] | None
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """Who stands at the till, and when; `day` is the date on the till's own clock."""
+
+    id: str
+    customer: str
+    at: Millis
+    day: date
+
+
+class Day(msgspec.Struct):
+    """What was ranked before a customer's first basket of a day, and what they bought that day so far."""
+
+    moment: Moment
+    version: int
+    lists: Lists
+    bought: set[str]
+    known: frozenset[str]
+
+
 class Ranked(msgspec.Struct, frozen=True):
     """A pass over the events."""
 
     baskets: list[Basket]
+    days: list[Basket]
     start: int
     categories: int
     learned: int
@@ -122,6 +151,8 @@ class Result(msgspec.Struct, frozen=True):
     first_weeks: int
     all: Slice
     new: Slice
+    all_by_day: Slice
+    new_by_day: Slice
     seconds: dict[str, float]
 
 
@@ -141,6 +172,10 @@ class Shelf:
         """How many examples the scorer had learned."""
         return self._scorer.version
 
+    def told(self, places: Places) -> tuple[str, ...]:
+        """The categories at these places."""
+        return tuple([self.names[place] for place in places.tolist()])
+
     def scored(self, matrix: Numbers) -> Numbers:
         """Probabilities by the model."""
         return self._scorer.score_prepared(_NO_READINGS, self._prepared, matrix)
@@ -151,51 +186,59 @@ class Ranking:
 
     def __init__(self, learner: NextBestOfferLearner) -> None:
         self.learner = learner
-        self.baskets = 0
+        self.baskets: list[Basket] = []
+        self._days: list[Day] = []
+        self._today: dict[str, Day] = {}
         self._shelf = Shelf({}, OfferScorer())
         self._known: dict[str, set[str]] = {}
         self._published = 0
 
-    def scored(self, walk: Walk, name: str, customer: str, at: Millis, bought: frozenset[str]) -> Basket | None:
-        """Rank, compare with what was bought, then learn it. None where nothing can be ranked yet."""
-        if at // PUBLISHED_EVERY_MS > self._published:
-            self._published = at // PUBLISHED_EVERY_MS
+    def scored(self, walk: Walk, moment: Moment, bought: frozenset[str]) -> None:
+        """Rank, compare with what was bought, then learn it. Nothing can be ranked before anything was published."""
+        if moment.at // PUBLISHED_EVERY_MS > self._published:
+            self._published = moment.at // PUBLISHED_EVERY_MS
             self._shelf = Shelf(walk.popularity(), OfferScorer(self.learner.publish(), _FINGERPRINT))
-        shelf, known = self._shelf, self._known.setdefault(customer, set())
-        basket = None
+        shelf, known = self._shelf, self._known.setdefault(moment.customer, set())
         if shelf.names:
-            matrix = read_cross(walk.profile(customer).whole, shelf.promotions, shelf.crowd, at)
+            matrix = read_cross(walk.profile(moment.customer).whole, shelf.promotions, shelf.crowd, moment.at)
             scores = shelf.crowd[:-1], matrix[:, 0], shelf.scored(matrix)
-            orders = tuple(np.argsort(-one, kind="stable") for one in scores)
+            orders = [np.argsort(-one, kind="stable") for one in scores]
             relevant, new = self._mask(bought), ~self._mask(known)
-            fresh = len(bought - known)
-            basket = Basket(
-                id=name,
-                customer=customer,
-                at=at,
-                version=shelf.version,
-                all=tuple(_gain(relevant[order[:DEPTH]], len(bought)) for order in orders),
-                new=tuple(_gain(relevant[order[new[order]][:DEPTH]], fresh) for order in orders) if fresh else None,
+            lists = Lists(
+                tuple(shelf.told(order[:DEPTH]) for order in orders),
+                tuple(shelf.told(order[new[order]][:DEPTH]) for order in orders),
             )
-            self._learn(basket, matrix, relevant, candidates(orders[1], orders[0], new, self.baskets))
-        self.baskets += 1
+            self.baskets.append(compared(moment, shelf.version, lists, bought, known))
+            self._remember(moment, shelf.version, lists, bought, known)
+            self._learn(moment, matrix, relevant, candidates(orders[1], orders[0], new, len(self.baskets)))
         known |= bought
-        return basket
+
+    def days(self) -> list[Basket]:
+        """Of each customer and day: the ranking before the first basket, against all that was bought that day."""
+        return [compared(one.moment, one.version, one.lists, one.bought, one.known) for one in self._days]
+
+    def _remember(self, moment: Moment, version: int, lists: Lists, bought: frozenset[str], known: set[str]) -> None:
+        today = self._today.get(moment.customer)
+        if today is not None and today.moment.day == moment.day:
+            today.bought |= bought
+            return
+        self._today[moment.customer] = today = Day(moment, version, lists, set(bought), frozenset(known))
+        self._days.append(today)
 
     def _mask(self, names: frozenset[str] | set[str]) -> Mask:
         mask = np.zeros(len(self._shelf.names), dtype=bool)
         mask[[self._shelf.places[name] for name in names if name in self._shelf.places]] = True
         return mask
 
-    def _learn(self, basket: Basket, matrix: Numbers, relevant: Mask, chosen: Places) -> None:
+    def _learn(self, moment: Moment, matrix: Numbers, relevant: Mask, chosen: Places) -> None:
         self.learner.learn(
             [
                 Example(
                     model=NEXT_BEST_OFFER,
-                    id=f"{basket.id}|{self._shelf.names[place]}",
-                    customer=basket.customer,
-                    opened_at=basket.at,
-                    closed_at=basket.at,
+                    id=f"{moment.id}|{self._shelf.names[place]}",
+                    customer=moment.customer,
+                    opened_at=moment.at,
+                    closed_at=moment.at,
                     label=float(relevant[place]),
                     fingerprint=_FINGERPRINT,
                     vector=recorded(matrix[place]),
@@ -216,12 +259,25 @@ def candidates(by_rule: Places, by_popularity: Places, new: Mask, turn: int) -> 
     return np.concatenate([np.flatnonzero(~left), rest[turn % step :: step][:OTHERS]])
 
 
-def _gain(hits: Mask, relevant: int) -> float:
+def compared(moment: Moment, version: int, lists: Lists, bought: Set[str], known: Set[str]) -> Basket:
+    """The gains of what was ranked at a moment, once it is known what was bought."""
+    fresh = bought - known
+    return Basket(
+        id=moment.id,
+        customer=moment.customer,
+        at=moment.at,
+        version=version,
+        all=tuple([gain(top, bought) for top in lists.all]),
+        new=tuple([gain(top, fresh) for top in lists.new]) if fresh else None,
+    )
+
+
+def gain(top: Sequence[str], relevant: Set[str]) -> float:
     """Normalised discounted cumulative gain of the first places.
 
     Source: Järvelin & Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques", ACM TOIS 20(4), 422-446.
     """
-    return float(hits @ _DISCOUNTS[: len(hits)]) / float(_BEST[min(relevant, DEPTH)])
+    return sum([_DISCOUNTS[place] for place, name in enumerate(top) if name in relevant]) / _BEST[min(len(relevant), DEPTH)]
 
 
 def rank(source: Source, progress: Progress) -> Ranked:
@@ -231,22 +287,21 @@ def rank(source: Source, progress: Progress) -> Ranked:
     walk = Walk(ChurnRule(phase_ms=start % WEEK))
     learner = NextBestOfferLearner((), (), CROSS_NAMES, _FINGERPRINT)
     ranking = Ranking(learner)
-    baskets: list[Basket] = []
     task = progress.add_task("baskets", total=source.total)
     for sent in batches(source):
         for taken in walk.admit(sent):
             bought = frozenset(_categories(taken.event))
             if bought and has_customer(taken.key):
-                basket = ranking.scored(walk, taken.event.id, taken.key, Millis(time_of(taken.event)), bought)
-                if basket is not None:
-                    baskets.append(basket)
+                event = taken.event
+                ranking.scored(walk, Moment(event.id, taken.key, Millis(time_of(event)), event.time.date()), bought)
             walk.fold([taken])
         walk.examples()
         progress.advance(task, len(sent))
     if learner.report().foreign:
         raise InvariantBroken("the readings of customer and category are not those that are named")
     seconds = time.perf_counter() - started
-    return Ranked(baskets, start, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
+    days = ranking.days()
+    return Ranked(ranking.baskets, days, start, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
 
 
 def _categories(event: Event) -> Iterator[str]:
@@ -263,19 +318,28 @@ def measured(baskets: Sequence[Basket], gains: Sequence[tuple[float, ...]], repl
         raise NothingToMeasure(f"too little data: no basket with a category after week {FIRST_WEEKS}")
     names, customers = np.unique([basket.customer for basket in baskets], return_inverse=True)
     columns = np.array(gains).T
-    ndcg = {
-        ranker: mean_with_interval(column, customers, replicates, seed) for ranker, column in zip(RANKERS, columns, strict=True)
-    }
+    found = [mean_with_interval(column, customers, replicates, seed) for column in columns]
     better = mean_with_interval(columns[2] - columns[1], customers, replicates, seed)
-    return Slice(len(baskets), len(names), ndcg, better)
+    return Slice(len(baskets), len(names), dict(zip(RANKERS, found, strict=True)), better)
+
+
+def _halves(baskets: Sequence[Basket], since: int, replicates: int, seed: int) -> tuple[Slice, Slice]:
+    """The figures over all categories, and over those that are new to the customer."""
+    counted = [basket for basket in baskets if basket.at >= since]
+    fresh = [(basket, basket.new) for basket in counted if basket.new is not None]
+    return (
+        measured(counted, [basket.all for basket in counted], replicates, seed),
+        measured([basket for basket, _ in fresh], [gains for _, gains in fresh], replicates, seed),
+    )
 
 
 def evaluate_next_category(source: Source, progress: Progress, replicates: int = REPLICATES, seed: int = 0) -> Result:
     """The whole evaluation on a source of events."""
     ranked = rank(source, progress)
     started = time.perf_counter()
-    counted = [basket for basket in ranked.baskets if basket.at >= ranked.start + FIRST_WEEKS * WEEK]
-    fresh = [(basket, basket.new) for basket in counted if basket.new is not None]
+    since = ranked.start + FIRST_WEEKS * WEEK
+    every, new = _halves(ranked.baskets, since, replicates, seed)
+    every_day, new_by_day = _halves(ranked.days, since, replicates, seed)
     return Result(
         model=NEXT_CATEGORY,
         data=source.name,
@@ -285,8 +349,10 @@ def evaluate_next_category(source: Source, progress: Progress, replicates: int =
         categories=ranked.categories,
         learned=ranked.learned,
         first_weeks=FIRST_WEEKS,
-        all=measured(counted, [basket.all for basket in counted], replicates, seed),
-        new=measured([basket for basket, _ in fresh], [gains for _, gains in fresh], replicates, seed),
+        all=every,
+        new=new,
+        all_by_day=every_day,
+        new_by_day=new_by_day,
         seconds={"ranking": ranked.seconds, "figures": time.perf_counter() - started},
     )
 
@@ -295,21 +361,23 @@ def shown(result: Result) -> Table:
     """The figures as a table."""
     heads = f"{result.model}, NDCG@{result.depth}, {result.data}"
     table = Table(title=heads, caption=_caption(result), title_justify="left", caption_justify="left")
+    table.add_column("of a", no_wrap=True)
     table.add_column("ranker", no_wrap=True)
     table.add_column("all categories", justify="right", no_wrap=True)
     table.add_column("new to the customer", justify="right", no_wrap=True)
-    parts = result.all, result.new
-    for ranker, words in WORDS.items():
-        table.add_row(words, *(told(part.ndcg[ranker]) for part in parts))
-    table.add_row("online model − personal frequency", *(told(part.online_minus_rule) for part in parts))
-    for words, field in (("baskets", "baskets"), ("customers", "customers")):
-        table.add_row(words, *(f"{getattr(part, field):,}" for part in parts))
+    for unit, parts in (("basket", (result.all, result.new)), ("day", (result.all_by_day, result.new_by_day))):
+        for ranker, words in WORDS.items():
+            table.add_row(unit, words, *(told(part.ndcg[ranker]) for part in parts))
+        table.add_row(unit, "difference", *(told(part.online_minus_rule) for part in parts))
+        table.add_row(unit, "how many", *(f"{part.baskets:,}" for part in parts), end_section=True)
     return table
 
 
 def _caption(result: Result) -> str:
     return (
-        f"{result.events:,} events ({result.rejected:,} refused), {result.categories} categories; every basket from week"
-        f" {result.first_weeks} on, ranked before it is folded; the online model is published every six hours and learned"
+        f"{result.events:,} events ({result.rejected:,} refused), {result.categories} categories,"
+        f" {result.all.customers:,} customers; every basket from week {result.first_weeks} on, ranked before it is"
+        " folded, and all baskets of a customer's day, ranked before the first. Frequency is the personal-frequency"
+        " rule, the difference that of online and rule; the online model is published every six hours and learned"
         f" {result.learned:,} examples of earlier baskets. In brackets 95 % intervals, bootstrapped by customer."
     )

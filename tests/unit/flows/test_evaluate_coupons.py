@@ -1,6 +1,8 @@
 """Coupons: a contact's label is that of its own campaign, at its end, and no score knows what came later."""
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import orjson
 import pytest
 from rich.progress import Progress
 
-from engine.moments import DAY, WEEK, rfc3339
+from engine.moments import DAY, WEEK, millis, rfc3339
+from flows.complete_journey import CompleteJourney
 from flows.evaluate import main
 from flows.evaluate_coupons import Collected, Predictions, collect, evaluate_coupons, predict
 from flows.evaluate_events import NothingToMeasure
@@ -149,3 +152,20 @@ def test_without_contacts_that_is_said_plainly(tmp_path: Path) -> None:
 
     with pytest.raises(NothingToMeasure), Progress(disable=True) as progress:
         evaluate_coupons(source, progress, replicates=2)
+
+
+@pytest.mark.slow
+def test_real_labels_are_those_that_the_data_records(tmp_path: Path) -> None:
+    journey = CompleteJourney()
+    log = list(journey.timed_events(set(journey.households[::60])))
+    end = log[-1][0]
+
+    collected, _ = predictions(written(tmp_path / "households.ndjson", log))
+
+    used = {(event["loyalty_id"], event["data"]["coupon_name"]) for _, event in log if event["type"] == "coupon_applied"}
+    sent = [event for _, event in log if event["type"] == "message_sent"]
+    ended = [event for event in sent if millis(datetime.fromisoformat(event["data"]["ends_at"])) <= end]
+    expected = Counter((e["loyalty_id"], f"campaign {e['data']['campaign_id']}") in used for e in ended)
+    assert collected.contacts == len(sent)
+    assert Counter(bool(example.label) for example in collected.examples) == expected
+    assert expected[True] > 0

@@ -21,6 +21,7 @@ from flows.evaluate_next_category import (
     Basket,
     candidates,
     evaluate_next_category,
+    gain,
     rank,
 )
 from flows.replay_source import EventFile
@@ -92,6 +93,32 @@ def test_habits_are_found_and_figures_have_intervals(tmp_path: Path) -> None:
     assert result.all.ndcg["online"].low > result.all.ndcg["popularity"].high
     assert result.new.baskets < result.all.baskets
     assert all(0.0 <= one.low <= one.value <= one.high <= 1.0 for one in (*result.all.ndcg.values(), *result.new.ndcg.values()))
+
+
+def test_the_first_ranking_of_a_day_answers_for_all_of_its_baskets(tmp_path: Path) -> None:
+    weeks = [(START + week * WEEK, 0, ["c-01", "c-02"]) for week in range(4)]
+    last = START + 4 * WEEK
+    day = [(last, 0, ["c-01"]), (last + 1000, 0, ["c-02"]), (last + DAY, 0, ["c-01"])]
+
+    with Progress(disable=True) as progress:
+        found = rank(written(tmp_path / "shop.ndjson", weeks + day), progress)
+
+    assert [one.at for one in found.days] == [one.at for one in found.baskets if one.at != last + 1000]
+    together = next(one for one in found.days if one.at == last)
+    assert list(together.all) == pytest.approx([1.0, 1.0, 1.0])
+    assert [gains for one in found.baskets if one.at in (last, last + 1000) for gains in (one.all[1], one.new)] == [
+        pytest.approx(1.0),
+        None,
+        pytest.approx(1.0 / np.log2(3)),
+        None,
+    ]
+
+
+def test_gain_is_the_share_of_what_was_possible() -> None:
+    assert gain(("a", "b"), {"a", "b"}) == 1.0
+    assert gain(("x", "b"), {"b"}) == pytest.approx(1.0 / np.log2(3))
+    assert gain(("x", "y"), {"b"}) == 0.0
+    assert gain(tuple("abcdefghij"), set("abcdefghijklmn")) == pytest.approx(1.0)
 
 
 def test_what_the_model_learns_of_is_chosen_without_a_look_at_the_basket() -> None:
