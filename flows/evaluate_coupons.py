@@ -202,13 +202,16 @@ def collect(source: Source, progress: Progress) -> Collected:
     contacts = Contacts()
     walk = contacts.walk
     examples: list[Example] = []
+    events = 0
     task = progress.add_task("events", total=source.total)
     for sent in batches(source):
-        contacts.fold(walk.admit(sent))
+        taken = walk.admit(sent)
+        contacts.fold(taken)
+        events += len(taken)
         examples += [one for one in walk.examples() if one.model == NEXT_BEST_OFFER]
         progress.advance(task, len(sent))
     seconds = time.perf_counter() - started
-    return Collected(examples, contacts.before, len(contacts.before), start, walk.events, walk.rejected, seconds)
+    return Collected(examples, contacts.before, len(contacts.before), start, events, walk.rejected, seconds)
 
 
 class Response:

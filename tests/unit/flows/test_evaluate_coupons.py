@@ -166,6 +166,6 @@ def test_real_labels_are_those_that_the_data_records(tmp_path: Path) -> None:
     sent = [event for _, event in log if event["type"] == "message_sent"]
     ended = [event for event in sent if millis(datetime.fromisoformat(event["data"]["ends_at"])) <= end]
     expected = Counter((e["loyalty_id"], f"campaign {e['data']['campaign_id']}") in used for e in ended)
-    assert collected.contacts == len(sent)
+    assert (collected.events, collected.contacts) == (len(log), len(sent))
     assert Counter(bool(example.label) for example in collected.examples) == expected
     assert expected[True] > 0
