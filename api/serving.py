@@ -115,6 +115,7 @@ class Serving:
         values = iter(await self._read([name for some in names for name in some]))
         self._timing.read += (time.perf_counter() - began) * len(questions)
         self._timing.count += len(questions)
+        self._timing.groups += 1
         for question, some in zip(questions, names, strict=True):
             stored, pending, ledger, *answered = [next(values) for _ in some]
             if question.given_up:
