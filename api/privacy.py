@@ -1,6 +1,7 @@
 """What is held of one customer: reading it, handing it over, and having it forgotten."""
 
 import asyncio
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from api.customer_state import Known, known, names_of
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import decode_canonical, encode_canonical
-from engine.ids import CustomerKey, digest_of, shard_of
+from engine.ids import CustomerKey, erased_name, shard_of
 from engine.store import keys
 
 Ask = Callable[[Sequence[Any]], Awaitable[list[Any]]]
@@ -26,7 +27,8 @@ class Erased(Exception):
 async def read_customer(ask: Ask, shards: int, key: CustomerKey, riding: Sequence[Event] = ()) -> Known | None:
     """The customer with what is on its way; None for somebody never heard of. Raises `Erased`."""
     shard = shard_of(key, shards)
-    values, gone = await ask([("MGET", *names_of(shard, key)), ("SISMEMBER", keys.gone(shard), digest_of(key.encode()))])
+    noted = ("SISMEMBER", keys.gone(shard), await erased_as(ask, key))
+    values, gone = await ask([("MGET", *names_of(shard, key)), noted])
     stored, pending, ledger = values
     found = known(key, stored, pending, ledger, riding)
     if gone == 1 or found.erased:
@@ -34,6 +36,14 @@ async def read_customer(ask: Ask, shards: int, key: CustomerKey, riding: Sequenc
     if found.moved_to is not None:
         return await read_customer(ask, shards, found.moved_to, found.underway)
     return found if found.profile.events else None
+
+
+async def erased_as(ask: Ask, key: CustomerKey) -> bytes:
+    """The name under which an erased customer is remembered."""
+    (salt,) = await ask([("HGET", keys.META, "salt")])
+    if salt is None:
+        _, salt = await ask([("HSETNX", keys.META, "salt", os.urandom(32)), ("HGET", keys.META, "salt")])
+    return erased_name(key, salt)
 
 
 async def held(ask: Ask, shard: int, key: CustomerKey, found: Known) -> AsyncIterator[bytes]:
@@ -78,8 +88,8 @@ async def _pages(ask: Ask, stream: str) -> AsyncIterator[dict[bytes, bytes]]:
 async def folded(ask: Ask, shard: int, key: CustomerKey, wait_s: float) -> bool:
     """Whether the erasure has been carried out, waiting a little for the engine to do so."""
     until = asyncio.get_running_loop().time() + wait_s
+    noted = ("SISMEMBER", keys.gone(shard), await erased_as(ask, key))
     while True:
-        noted = ("SISMEMBER", keys.gone(shard), digest_of(key.encode()))
         gone, left = await ask([noted, ("EXISTS", keys.profile(shard, key), keys.ledger(shard, key))])
         if gone == 1 and left == 0:
             return True

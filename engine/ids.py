@@ -36,6 +36,11 @@ def digest_of(*parts: bytes, size: int = 8) -> bytes:
     return state.digest()
 
 
+def erased_name(key: str, salt: bytes) -> bytes:
+    """What is remembered of an erased customer: a hash keyed with the installation's salt, so that nobody can look names up."""
+    return blake2b(key.encode(), digest_size=16, key=salt[:64]).digest()
+
+
 def is_after(stream_id: str, other: str) -> bool:
     """Whether one Redis stream id (`milliseconds-sequence`) comes after another."""
     return stream_order(stream_id) > stream_order(other)

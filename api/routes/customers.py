@@ -16,11 +16,11 @@ from api.container import Container
 from api.customer_state import Known
 from api.customers import customer_view
 from api.door import Item
-from api.privacy import Erased, folded, forget_answers, held, read_customer
+from api.privacy import Erased, erased_as, folded, forget_answers, held, read_customer
 from api.problems import Problem
 from api.requests import body_of, header
 from engine.errors import Rejected
-from engine.ids import CustomerKey, digest_of, shard_of
+from engine.ids import CustomerKey, shard_of
 from engine.moments import rfc3339
 
 _MEDIA_TYPE = "application/json"
@@ -140,8 +140,8 @@ async def _certificate(container: Container, key: CustomerKey, requested_at: str
     answers = await forget_answers(ask, shard, key)
     state = "erased" if done else "accepted"
     return {
-        "certificate_id": f"erasure-{digest_of(key.encode(), requested_at.encode(), size=10).hex()}",
-        "customer_hash": digest_of(key.encode()).hex(),
+        "certificate_id": f"erasure-{os.urandom(10).hex()}",
+        "customer_hash": (await erased_as(ask, key)).hex(),
         "status": state,
         "requested_at": requested_at,
         "stores": [
@@ -152,5 +152,5 @@ async def _certificate(container: Container, key: CustomerKey, requested_at: str
             {"store": "answers to request ids", "status": "erased", "records": answers},
             {"store": "event log and decision log", "status": "expires with the retention of the streams"},
         ],
-        "remembered": "a hash of the identity, so that late events are refused",
+        "remembered": "a keyed hash of the identity, so that late events are refused",
     }

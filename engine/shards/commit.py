@@ -99,6 +99,7 @@ class Opened(Struct, frozen=True):
     timers: dict[str, int] = {}
     gone: frozenset[bytes] = frozenset()
     popularity: dict[str, tuple[float, int]] = {}
+    salt: bytes = b""
 
 
 class Needs(Struct, frozen=True):

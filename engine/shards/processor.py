@@ -27,7 +27,7 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
-from engine.ids import digest_of
+from engine.ids import erased_name
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
@@ -67,6 +67,7 @@ class Shard:
         self.record = opened.record
         self.timers = Timers(opened.timers)
         self.gone = set(opened.gone)
+        self.salt = opened.salt
         self.popularity = Popularity(opened.popularity)
         self.inflight: deque[Commit] = deque()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
@@ -229,7 +230,7 @@ class _Run:
             return
         if event.type in OBEYED_AT_ONCE:
             self._commit.settled.append(entry.key)
-        if self._shard.gone and digest_of(entry.key.encode()) in self._shard.gone:
+        if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
             return
         pair, name, payload = (entry.key, read.week), entry.fingerprint[:_ID], entry.fingerprint[_ID:]
@@ -363,7 +364,7 @@ class _Run:
     def _erase(self, key: str, week: int) -> None:
         self._commit.profiles.pop(key, None)
         self._shard.forget(key)
-        name = digest_of(key.encode())
+        name = erased_name(key, self._shard.salt)
         self._shard.gone.add(name)
         self._commit.erased[key] = name
         for held in range(week - SEEN_WEEKS, week + 1):

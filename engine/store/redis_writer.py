@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from secrets import token_bytes
 from typing import Any, cast
 
 import redis
@@ -26,6 +27,7 @@ class RedisStore:
         # Entries are read as they come: the client library's way through dicts costs as much as folding them.
         self.client.set_response_callback("XREAD", _as_it_comes)
         self._commit_sha = ""
+        self._salt = b""
 
     def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
         with _Reaching():
@@ -58,6 +60,7 @@ class RedisStore:
             {tag.decode(): int(due) for tag, due in timers},
             frozenset(gone),
             {name.decode(): decode_pair(raw) for name, raw in popularity.items()},
+            self._salt or self._salted(),
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -108,6 +111,13 @@ class RedisStore:
             raise InvariantBroken(
                 f"this store was started with {held} shards and cannot be run with {shards}: customers would move"
             )
+
+    def _salted(self) -> bytes:
+        """The installation's salt, made by whoever asks first."""
+        with _Reaching():
+            self.client.hsetnx(keys.META, "salt", token_bytes(32))
+            self._salt = cast("bytes", self.client.hget(keys.META, "salt"))
+        return self._salt
 
     def beat(self, name: str) -> None:
         """Say that a process is alive."""
