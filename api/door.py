@@ -145,10 +145,7 @@ def admitted_item(
     if no is not None:
         code, field, detail = no
         return Rejected(code, detail, field, _id_of(item.value))
-    try:
-        return admit(item.value, arrival, stores, backfill)
-    except orjson.JSONEncodeError:
-        return Rejected("schema.depth", "the event is nested too deeply", id=_id_of(item.value))
+    return admit(item.value, arrival, stores, backfill)
 
 
 def _id_of(value: object) -> str:

@@ -6,13 +6,13 @@ a code that is not known yet is counted as "other". With several processes every
 """
 
 import os
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from engine.decisioning.decision import Decision
+from engine.decisioning.decision import Decision, Reason
 
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -88,6 +88,11 @@ class Metrics:
         self._by_outcome = {
             outcome: (self._decisions.labels(outcome), self._seconds.labels(outcome)) for outcome in OUTCOMES
         }
+        # A label that shows up only with its first count hides that count from a rate.
+        for part in ("deadline", "ledger", "model", "profile"):
+            self._degraded.labels(part)
+        for reason in get_args(Reason):
+            self._empty.labels(reason)
         self._by_reason = {reason: self._events_rejected.labels(reason) for reason in sorted({*REASONS, "other"})}
 
     def accepted(self, events: int) -> None:

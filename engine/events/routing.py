@@ -49,7 +49,10 @@ def admit(body: object, arrival: Millis, stores: Stores = NO_STORES, backfill: b
         return event
     if backfill:
         event = msgspec.structs.replace(event, mode="backfill")
-    payload = payload_hash(body) if isinstance(body, dict) else b""
+    try:
+        payload = payload_hash(body) if isinstance(body, dict) else b""
+    except (TypeError, ValueError, RecursionError):
+        return Rejected("schema.depth", "the event is nested too deeply", id=event.id)
     return admitted(event, payload)
 
 

@@ -262,3 +262,14 @@ def test_a_digest_knows_where_its_parts_end(parts: list[bytes], others: list[byt
 @given(st.tuples(st.integers(0, 2**48), st.integers(0, 20)), st.tuples(st.integers(0, 2**48), st.integers(0, 20)))
 def test_stream_ids_are_ordered_by_number_and_not_as_text(one: tuple[int, int], other: tuple[int, int]) -> None:
     assert is_after(f"{one[0]}-{one[1]}", f"{other[0]}-{other[1]}") == (one > other)
+
+
+def test_what_is_nested_too_deeply_is_refused_with_its_id() -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+
+    refused = admit(simple("page_viewed", "deep", "ann", START, nested=deep), START)
+
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.id) == ("schema.depth", "deep")
