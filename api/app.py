@@ -1,6 +1,5 @@
 """The application, and the process that serves it."""
 
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from api.lean_route import LeanApp, LeanRoute
 from api.problems import Problem
 from api.routes import customers, decisions, events, operating
 from config.logging import log_to_stderr
+from config.memory import settle_memory
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
 log = logging.getLogger(__name__)
@@ -73,17 +73,6 @@ async def _without_route(_: Request, error: Exception) -> Response:
 async def _broken(_: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
     return Problem(500, "server.error", "this is a fault of the server; it has been logged").response()
-
-
-def settle_memory() -> None:
-    """Takes everything loaded so far out of the garbage collector's rounds.
-
-    Modules, routes and the catalogue live as long as the process; without this a third of a busy server's time goes into
-    looking at them again. What a request makes is freed by counting references, so rounds may also be rare.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen_fd: int | None) -> int:

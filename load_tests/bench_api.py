@@ -27,7 +27,8 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.app import create_app, settle_memory
+from api.app import create_app
+from config.memory import settle_memory
 from config.settings import ApiSettings, RedisSettings
 from engine.events.routing import Admitted, admit
 from engine.ids import shard_of
