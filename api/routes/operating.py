@@ -22,6 +22,10 @@ def add_routes(app: FastAPI, container: Container) -> None:
     async def readyz(_: Request) -> Response:
         """Whether requests can be served, and what is missing or wants looking at."""
         ready, body = container.readiness()
+        if not ready:
+            # What was missing at the last look may have come since, and workers must not disagree about it.
+            await container.health.look()
+            ready, body = container.readiness()
         return Response(orjson.dumps(body), 200 if ready else 503, _NO_STORE, "application/json")
 
     async def metrics(_: Request) -> Response:

@@ -76,6 +76,22 @@ def test_a_crash_loop_is_named(redis_url: str, shop: Path, tmp_path: Path) -> No
     assert ready.json()["children"] == ["engine-0: crash_loop, 7 restarts"]
 
 
+def test_an_engine_that_gives_a_sign_of_life_is_seen_by_the_very_next_question(
+    redis_url: str, shop: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "children.json"
+    child = {"name": "engine-0", "pid": 1, "restarts": 0, "state": "running", "since": "2026-01-01T00:00:00Z"}
+    file.write_text(json.dumps({"supervisor": 1, "started_at": "2026-01-01T00:00:00Z", "children": [child]}))
+
+    with api_client(redis_url, catalogue=shop, children_file=file) as client, Redis.from_url(redis_url) as redis:
+        before = client.get("/readyz")
+        redis.set(keys.beat("engine-0"), "1")
+        after = client.get("/readyz")
+
+    assert (before.status_code, before.json()["missing"]) == (503, ["engine-0: no sign of life"])
+    assert after.status_code == 200
+
+
 def test_lag_is_what_waits_behind_the_offsets(client: Client, redis_url: str) -> None:
     client.post("/v1/events", json=[consent(name=f"c-{number}", user_id=f"u-{number}") for number in range(30)])
     assert eventually(lambda: metric(client, "regulars_stream_lag_events") == 30)
