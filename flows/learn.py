@@ -83,6 +83,8 @@ class Learning:
     def _restored(self, name: str, states: Mapping[str, bytes]) -> Learner:
         fresh = self._fresh[name]
         if name not in states:
+            if self._number:
+                self._afresh.append(name)
             return fresh
         try:
             return fresh.from_state(decode_state(states[name]))

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import msgspec
 
 from engine.models.base import Example, Learner
+from engine.models.roster import LISTENS
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
@@ -22,7 +23,8 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What one model commit learned. `afresh` names models that began anew before it, since their make had changed."""
+    """What one model commit learned. `afresh` names models that began anew before it: new ones, and those
+    whose make had changed."""
 
     number: int
     runs: tuple[Run, ...] = ()
@@ -57,24 +59,27 @@ def head_after(head: str, entry: bytes) -> str:
     return blake2b(head.encode() + b"\n" + entry, digest_size=12).hexdigest()
 
 
-def learn_all(learners: Mapping[str, Learner], encoded: Iterable[bytes]) -> Counter[str]:
-    """Give each example to the learner it names, in this order; returns how many each was given, "" for nobody.
+def learn_all(learners: Mapping[str, Learner], encoded: Iterable[bytes], listens: Mapping[str, str] = LISTENS) -> Counter[str]:
+    """Give each example to all who listen to its kind, in this order; returns how many each was given, "" for nobody.
 
-    Consecutive examples of one model go to its learner together, which changes nothing but the time it takes.
+    A learner takes all of its examples together, which changes nothing but the time it takes: no learner looks at
+    another.
     """
-    given: Counter[str] = Counter()
-    waiting: list[Example] = []
+    listeners: dict[str, list[str]] = {}
+    for name in learners:
+        listeners.setdefault(listens.get(name, name), []).append(name)
+    heard: dict[str, list[Example]] = {}
+    nobody = 0
     for example in map(_decoded, encoded):
-        model = example.model if example and example.model in learners else ""
-        given[model] += 1
-        if example is None or not model:
-            continue
-        if waiting and waiting[-1].model != model:
-            learners[waiting[-1].model].learn(waiting)
-            waiting = []
-        waiting.append(example)
-    if waiting:
-        learners[waiting[-1].model].learn(waiting)
+        if example is None or example.model not in listeners:
+            nobody += 1
+        else:
+            heard.setdefault(example.model, []).append(example)
+    given = Counter({"": nobody}) if nobody else Counter[str]()
+    for kind, examples in heard.items():
+        for name in listeners[kind]:
+            learners[name].learn(examples)
+            given[name] += len(examples)
     return given
 
 
@@ -90,7 +95,7 @@ def relearn(entries: Iterable[Entry], fetch: Fetch, make: Callable[[], dict[str,
     learners = make()
     stands: dict[int, str] = {}
     for entry in entries:
-        for model in entry.afresh:
+        for model in set(entry.afresh) & set(learners):
             learners[model] = make()[model]
         for run in entry.runs:
             learn_all(learners, fetch(run.shard, stands.get(run.shard, "0-0"), run.last))

@@ -1,4 +1,7 @@
-"""Every model that learns, one line each. A new model is its learner and its line here."""
+"""Every model that learns, one line each. A new model is its learner and its line here.
+
+A line may say whose examples its learner listens to, so that a challenger learns from exactly what the champion is given.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -34,10 +37,24 @@ def _next_best_offer(inputs: Inputs) -> Learner:
     return NextBestOfferLearner(inputs.customer_names, inputs.offer_names, inputs.cross_names, inputs.arm_fingerprint)
 
 
-ROSTER: Mapping[str, Callable[[Inputs], Learner]] = {
-    CHURN: _churn,
-    NEXT_BEST_OFFER: _next_best_offer,
+class Line(msgspec.Struct, frozen=True):
+    """How a learner is made, and the name of the examples that it listens to: its own where nothing is said."""
+
+    make: Callable[[Inputs], Learner]
+    listens: str = ""
+
+    def __call__(self, inputs: Inputs) -> Learner:
+        """A fresh learner."""
+        return self.make(inputs)
+
+
+ROSTER: Mapping[str, Line] = {
+    CHURN: Line(_churn),
+    NEXT_BEST_OFFER: Line(_next_best_offer),
 }
+
+LISTENS: Mapping[str, str] = {name: line.listens or name for name, line in ROSTER.items()}
+"""Of each model, the name of the examples it learns."""
 
 
 def learners(inputs: Inputs) -> dict[str, Learner]:

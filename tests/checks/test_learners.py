@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from engine.models.base import Example, Learner, recorded
 from engine.models.journal import Entry, Run, encode_example, learn_all, relearn
-from engine.models.roster import ROSTER, Inputs, learners
+from engine.models.roster import LISTENS, ROSTER, Inputs, learners
+from engine.models.scoring import NEXT_BEST_OFFER
 from engine.models.snapshot import SnapshotMismatch, decode_state, encode_snapshot, encode_state
 
 INPUTS = Inputs(
@@ -17,14 +18,13 @@ INPUTS = Inputs(
     cross_names=("affinity.rule_logit", "affinity.days_since"),
 )
 MODELS = sorted(ROSTER)
-SIZES = {"churn": (3, "f"), "next_best_offer": (6, INPUTS.arm_fingerprint)}
 SEEDS = st.integers(0, 2**32 - 1)
 
 
 def examples(model: str, seed: int, count: int = 40) -> list[Example]:
-    """Ordinary examples with a few of every odd kind between them."""
+    """Ordinary examples of those that the model listens to, with a few of every odd kind between them."""
     chance = np.random.default_rng(seed)
-    size, fingerprint = SIZES[model]
+    size, fingerprint = (6, INPUTS.arm_fingerprint) if LISTENS[model] == NEXT_BEST_OFFER else (3, "f")
     drawn = []
     for number in range(count):
         vector = chance.lognormal(1.0, 1.0, size)
@@ -33,7 +33,7 @@ def examples(model: str, seed: int, count: int = 40) -> list[Example]:
             vector[chance.integers(0, size)] = chance.choice([np.nan, np.inf])
         drawn.append(
             Example(
-                model=model,
+                model=LISTENS[model],
                 id=f"u:{number}|{seed}",
                 customer=f"u:{number}",
                 opened_at=0,
@@ -171,3 +171,18 @@ def test_a_model_that_began_afresh_is_relearned_from_there() -> None:
     again = relearn(entries, lambda _, after, last: drawn[int(after[2:]) : int(last[2:])], lambda: learners(INPUTS))
 
     assert bits(again["churn"]) == bits(live["churn"])
+
+
+def test_all_who_listen_to_a_kind_of_examples_are_given_each_of_them() -> None:
+    drawn = examples("churn", 4)
+    mixed = [encode_example(one) for pair in zip(drawn, examples("next_best_offer", 4), strict=True) for one in pair]
+    listening = {"churn": fresh("churn"), "churn.shadow": fresh("churn")}
+
+    given = learn_all(listening, mixed, {"churn.shadow": "churn"})
+
+    assert given == {"churn": 40, "churn.shadow": 40, "": 40}
+    assert bits(listening["churn"]) == bits(listening["churn.shadow"]) == bits(taught(fresh("churn"), drawn))
+
+
+def test_models_listen_to_a_kind_of_examples_that_some_model_is_named_after() -> None:
+    assert set(LISTENS.values()) <= set(ROSTER)

@@ -93,9 +93,21 @@ def test_a_restart_at_any_commit_ends_in_the_bits_that_the_journal_relearns(stor
 
     last = drained(learning(store))
 
-    assert sum(learner.version for learner in last.learners.values()) == 360
+    assert sum(last.learners[name].version for name in SIZES) == 360
     assert bits(last) == relearned(store)
     assert bits(learning(store)) == bits(last)
+
+
+def test_a_model_that_joins_later_learns_from_there_on_and_the_journal_says_so(store: RedisLearnerStore) -> None:
+    put(store, 40)
+    drained(learning(store))
+    store.client.delete(state_key("churn"))
+    put(store, 40, seed=1)
+
+    course = drained(learning(store))
+
+    assert course.learners["churn"].version == 20
+    assert bits(course) == relearned(store)
 
 
 def test_published_numbers_serve(store: RedisLearnerStore) -> None:
@@ -166,7 +178,7 @@ def test_examples_that_nobody_can_read_are_passed_over(store: RedisLearnerStore)
 
     course = drained(learning(store))
 
-    assert sum(learner.version for learner in course.learners.values()) == 8
+    assert sum(course.learners[name].version for name in SIZES) == 8
     assert bits(course) == relearned(store)
 
 
@@ -231,7 +243,7 @@ def test_killed_and_asked_to_stop_it_loses_and_doubles_nothing(store: RedisLearn
     course = learning(store)
     assert course.take(1) == 0
     assert bits(course) == relearned(store)
-    assert sum(learner.version for learner in course.learners.values()) == 200
+    assert sum(course.learners[name].version for name in SIZES) == 200
 
 
 def test_a_fenced_process_stops_with_its_own_exit_code(store: RedisLearnerStore, redis_url: str) -> None:
