@@ -2,8 +2,15 @@
 
 Inverse-gap weighting: with K arms, values v and the best value b, an arm other than the best has the weight
 1 / (K + γ · (b − v) / |b|) and the best one the rest; equally good ones share it. Gaps are shares of the best value, so
-γ means the same whatever a margin is. Of the result 1 − ε is kept and ε is spread evenly: no arm is ever less likely
-than ε/K, which bounds the weights of every estimate that is made from the log.
+γ means the same whatever a margin is. Of the result 1 − ε is kept and ε is spread evenly.
+
+What drawing costs is known before it is done: the expected loss against always taking the best arm is the sum of
+propensity × (b − v), by the same values that are drawn by. A budget bounds it, as a share of b: where the draw would cost
+more, it is made only in a share λ of the cases (budget ÷ loss) and the best arm is taken in the others. So no arm is ever
+less likely than λε/K. The bound holds for every single draw, hence for any number of them, in any placement and period and
+however many processes draw: there is no account to keep, to share or to overdraw. Lower places of a slate are bound in
+the same way among the arms that are left, and since the best one left is never worse than what taking the best throughout
+would put there, the whole slate is expected to lose no more than that share either.
 
 A slate is drawn without replacement from the top; each propensity is conditional on what stands above. The draw is the
 last thing that happens: nothing after it drops or moves an offer. It is a hash of decision, attempt, placement and
@@ -39,56 +46,84 @@ def sharpened(arbitration: Arbitration, labels: int) -> Arbitration:
 
 
 def propensities(values: FloatArray, arbitration: Arbitration) -> FloatArray:
-    """The probability of each arm; they sum to one and none is below ε/K. At least one arm."""
-    size = len(values)
-    match arbitration.kind:
-        case "uniform":
-            return np.full(size, 1.0 / size)
-        case "inverse_gap":
-            weights, best = _weights(values, arbitration.gamma)
-            leaders = values == best
-            weights[leaders] += (1.0 - weights.sum()) / np.count_nonzero(leaders)
-            return np.asarray(weights * (1.0 - arbitration.epsilon) + arbitration.epsilon / size)
-        case other:
-            assert_never(other)
+    """The probability of each arm; they sum to one and none is below λε/K. At least one arm."""
+    weights, gaps = _weights(values, arbitration)
+    leaders = gaps == 0.0
+    weights[leaders] += (1.0 - weights.sum()) / np.count_nonzero(leaders)
+    epsilon = _evenly(arbitration)
+    drawn = weights * (1.0 - epsilon) + epsilon / len(values)
+    share = _affordable(float(drawn @ gaps), arbitration.loss_budget)
+    return np.asarray(drawn * share + leaders * ((1.0 - share) / np.count_nonzero(leaders)))
+
+
+def expected_loss(values: FloatArray, arbitration: Arbitration) -> float:
+    """What a draw is expected to give up against the best arm, in the unit of the values."""
+    return float(propensities(values, arbitration) @ (values.max() - values))
 
 
 def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[int, float]:
     """The arm on which a point of [0, 1] falls, with its propensity.
 
-    Equal to laying `propensities` end to end, but nothing is computed for arms that are not drawn: a share ε of the
-    points is spread evenly, the others fall on the weights, and what the weights leave is the leaders'.
+    Equal to laying `propensities` end to end in another order, but nothing is computed for arms that are not drawn: of the
+    points that the budget affords a share ε is spread evenly, the others fall on the weights, and what the weights
+    leave, like all that the budget does not afford, is the leaders'.
     """
     size = len(values)
-    epsilon = arbitration.epsilon if arbitration.kind == "inverse_gap" else 1.0
-    if epsilon == 1.0:
+    epsilon = _evenly(arbitration)
+    if epsilon == arbitration.loss_budget == 1.0:
         return min(int(point * size), size - 1), 1.0 / size
-    weights, best = _weights(values, arbitration.gamma)
+    weights, gaps = _weights(values, arbitration)
+    loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(gaps.sum()) / size
+    share = _affordable(loss, arbitration.loss_budget)
     reached = np.add.accumulate(weights)
     total = float(reached[-1])
-    if point < epsilon:
-        arm = min(int(point / epsilon * size), size - 1)
+    leaders = (gaps == 0.0).nonzero()[0]
+    if point >= share:
+        arm = _one_of(leaders, (point - share) / (1.0 - share) if share < 1.0 else 0.0)
+    elif point < epsilon * share:
+        arm = min(int(point / (epsilon * share) * size), size - 1)
     else:
-        point = (point - epsilon) / (1.0 - epsilon)
+        point = (point / share - epsilon) / (1.0 - epsilon)
         if point < total:
             arm = min(int(reached.searchsorted(point, side="right")), size - 1)
         else:
-            leaders = (values == best).nonzero()[0]
-            share = (point - total) / (1.0 - total) if total < 1.0 else 0.0
-            arm = int(leaders[min(int(share * len(leaders)), len(leaders) - 1)])
+            arm = _one_of(leaders, (point - total) / (1.0 - total) if total < 1.0 else 0.0)
     own = float(weights[arm])
-    if values[arm] == best:
-        own += (1.0 - total) / int(np.count_nonzero(values == best))
-    return arm, own * (1.0 - epsilon) + epsilon / size
+    left = 0.0
+    if gaps[arm] == 0.0:
+        own += (1.0 - total) / len(leaders)
+        left = (1.0 - share) / len(leaders)
+    return arm, (own * (1.0 - epsilon) + epsilon / size) * share + left
 
 
-def _weights(values: FloatArray, gamma: float) -> tuple[FloatArray, float]:
-    """1 / (K + γ · gap) for every arm, which sums to at most one, and the best value."""
+def _one_of(leaders: NDArray[np.intp], share: float) -> int:
+    return int(leaders[min(int(share * len(leaders)), len(leaders) - 1)])
+
+
+def _weights(values: FloatArray, arbitration: Arbitration) -> tuple[FloatArray, FloatArray]:
+    """1 / (K + γ · gap) for every arm, which sums to at most one, and the gaps as shares of the best value."""
     best = float(values[values.argmax()])
-    weights: FloatArray = best - values
-    weights *= gamma / max(abs(best), 1e-12)
+    gaps: FloatArray = best - values
+    gaps /= max(abs(best), 1e-12)
+    weights = gaps * arbitration.gamma
     weights += len(values)
-    return np.divide(1.0, weights, weights), best
+    return np.divide(1.0, weights, weights), gaps
+
+
+def _evenly(arbitration: Arbitration) -> float:
+    """The share of draws that is spread evenly."""
+    match arbitration.kind:
+        case "uniform":
+            return 1.0
+        case "inverse_gap":
+            return arbitration.epsilon
+        case other:
+            assert_never(other)
+
+
+def _affordable(loss: float, budget: float) -> float:
+    """In which share of the cases a draw may be made that loses so much; a budget of 1 sets no bound."""
+    return budget / loss if loss > budget and budget < 1.0 else 1.0
 
 
 def slate(

@@ -20,12 +20,12 @@ from engine.decisioning.experiment import variation_of
 from engine.decisioning.frequency import after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
-from engine.decisioning.policy import Arbitration, Policy, Ranker
+from engine.decisioning.policy import Arbitration, Policy, Ranker, arbitration_of
 from engine.decisioning.scoring import Scored, Scorers, score
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.moments import SECOND, Millis
 
-_UNIFORM = Arbitration(kind="uniform")
+_UNIFORM = Arbitration(kind="uniform", loss_budget=1.0)
 
 
 def decide(situation: Situation, catalogue: Catalogue, scorers: Scorers, policy: Policy) -> Decision:
@@ -154,7 +154,7 @@ class _Desk:
         scored = score(self.situation, self.columns, self.scorers, name, rows, self.ranker)
         if scored.ranker != self.ranker and "model" not in self.degraded:
             self.degraded.append("model")
-        arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker)
+        arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker, name)
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
         for arm, propensity in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
@@ -162,10 +162,10 @@ class _Desk:
             offers.append(choosing.drawn(offer, scored, arm, propensity, self.situation, self.catalogue))
         return offers
 
-    def _sharpened(self, ranker: Ranker) -> Arbitration:
+    def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:
         learned = self.scorers.learned
         labels = learned.version if ranker == "learned" and learned is not None else 0
-        return sharpened(self.policy.arbitration, labels)
+        return sharpened(arbitration_of(self.policy, name), labels)
 
     def _arms_left(self, scored: Scored) -> BoolArray | None:
         used_up = self._used_up()

@@ -13,26 +13,33 @@ Ranker = Literal["learned", "frozen", "rule", "popularity", "random"]
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """A place where offers appear. `shown_when: decided` means that the decision itself is the contact."""
+    """A place where offers appear. `shown_when: decided` means that the decision itself is the contact.
+
+    `loss_budget` is the place's own instead of the one of `arbitration`.
+    """
 
     channel: ChannelName | None = None
     stage: Literal["pre_transaction", "in_transaction", "post_transaction"] = "pre_transaction"
     max: Annotated[int, Meta(ge=1, le=50)] = 1
     shown_when: Literal["viewed", "decided"] = "viewed"
     sticky_seconds: Annotated[int, Meta(ge=0, le=86_400 * 30)] = 0
+    loss_budget: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
 
 
 class Arbitration(Struct, frozen=True, kw_only=True):
     """How one of the eligible offers is drawn.
 
     `inverse_gap` draws an arm the less the further its value lies behind the best (SquareCB); `gamma` is how sharply,
-    with gaps as shares of the best value; `epsilon` is the share spread evenly over all arms, the floor ε/K.
-    `uniform` draws evenly.
+    with gaps as shares of the best value; `epsilon` is the share spread evenly over all arms. `uniform` draws evenly.
+
+    `loss_budget` is what exploring may cost: the share of the best offer's expected value that a draw may be expected to
+    give up. It holds for each draw, so it holds for every placement, day and campaign; 1 sets no bound.
     """
 
     kind: Literal["inverse_gap", "uniform"] = "inverse_gap"
     epsilon: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.03
     gamma: Annotated[float, Meta(ge=0.0, le=1e6)] = 400.0
+    loss_budget: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.02
 
 
 class Holdout(Struct, frozen=True, kw_only=True):
@@ -99,6 +106,12 @@ class Policy(Struct, frozen=True, kw_only=True):
     just_bought: JustBought = JustBought()
     reservation_seconds: Annotated[int, Meta(ge=1, le=86_400 * 30)] = 1800
     timezone: Annotated[str, Meta(extra={"written": "zone"})] = "UTC"
+
+
+def arbitration_of(policy: Policy, placement: str) -> Arbitration:
+    """How offers are drawn in a placement."""
+    own = policy.placements[placement].loss_budget
+    return policy.arbitration if own is None else msgspec.structs.replace(policy.arbitration, loss_budget=own)
 
 
 def policy_version(policy: Policy) -> str:

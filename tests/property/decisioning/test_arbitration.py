@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engine.decisioning.arbitration import draw, propensities, sharpened, slate
+from engine.decisioning.arbitration import draw, expected_loss, propensities, sharpened, slate
 from engine.decisioning.policy import Arbitration
 from engine.ids import unit_interval
 
@@ -17,6 +18,7 @@ arbitrations = st.builds(
     kind=st.sampled_from(["inverse_gap", "uniform"]),
     epsilon=st.floats(0.001, 1.0),
     gamma=st.floats(0.0, 1e6),
+    loss_budget=st.one_of(st.just(1.0), st.floats(0.001, 0.999)),
 )
 
 
@@ -25,8 +27,52 @@ arbitrations = st.builds(
 def test_propensities_sum_to_one_and_none_is_below_the_floor(values: Numbers, arbitration: Arbitration) -> None:
     weights = propensities(values, arbitration)
 
+    unbound = expected_loss(values, replace(arbitration, loss_budget=1.0))
+    allowed = arbitration.loss_budget * max(abs(values.max()), 1e-12)
+    share = min(1.0, allowed / unbound) if unbound > 0.0 and arbitration.loss_budget < 1.0 else 1.0
+    epsilon = 1.0 if arbitration.kind == "uniform" else arbitration.epsilon
     assert weights.sum() == pytest.approx(1.0, abs=1e-12)
-    assert (weights >= arbitration.epsilon / len(values) * (1 - 1e-12)).all()
+    assert (weights >= share * epsilon / len(values) * (1 - 1e-9)).all()
+
+
+@settings(max_examples=200)
+@given(values=values, arbitration=arbitrations.filter(lambda one: one.loss_budget < 1.0))
+def test_no_draw_is_expected_to_lose_more_than_its_budget(values: Numbers, arbitration: Arbitration) -> None:
+    loss = expected_loss(values, arbitration)
+
+    assert loss <= arbitration.loss_budget * max(abs(values.max()), 1e-12) * (1 + 1e-9)
+
+
+@settings(max_examples=100)
+@given(values=values, arbitration=arbitrations)
+def test_a_draw_that_the_budget_affords_is_made_as_without_one(values: Numbers, arbitration: Arbitration) -> None:
+    without = replace(arbitration, loss_budget=1.0)
+
+    affordable = expected_loss(values, without) <= arbitration.loss_budget * max(abs(values.max()), 1e-12)
+
+    if affordable:
+        assert np.allclose(propensities(values, arbitration), propensities(values, without), rtol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.floats(0.0, 10.0), min_size=2, max_size=5).map(np.array), arbitration=arbitrations, count=st.integers(2, 3)
+)
+def test_a_whole_slate_is_expected_to_lose_no_more_than_its_share(values: Numbers, arbitration: Arbitration, count: int) -> None:
+    greedy = np.sort(values)[::-1][:count].sum()
+
+    expected = _expected_slate(values, arbitration, count)
+
+    assert expected >= greedy * (1.0 - arbitration.loss_budget) - 1e-9
+
+
+def _expected_slate(values: Numbers, arbitration: Arbitration, count: int) -> float:
+    """What a slate is worth, over every way in which it may be drawn."""
+    if not count or not len(values):
+        return 0.0
+    weights = propensities(values, arbitration)
+    below = [_expected_slate(np.delete(values, arm), arbitration, count - 1) for arm in range(len(values))]
+    return float(weights @ (values + np.array(below)))
 
 
 @settings(max_examples=100)
@@ -77,7 +123,15 @@ def test_a_slate_repeats_no_arm_and_is_as_long_as_it_can_be(
     assert chosen == list(slate(values, count, arbitration, (seed,), 1, lambda: None))
 
 
-@pytest.mark.parametrize("arbitration", [Arbitration(epsilon=0.05, gamma=20), Arbitration(kind="uniform")])
+@pytest.mark.parametrize(
+    "arbitration",
+    [
+        Arbitration(epsilon=0.05, gamma=20, loss_budget=1.0),
+        Arbitration(epsilon=0.05, gamma=20, loss_budget=0.05),
+        Arbitration(kind="uniform", loss_budget=1.0),
+        Arbitration(kind="uniform", loss_budget=0.2),
+    ],
+)
 def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitration) -> None:
     values = np.array([5.0, 4.0, 4.9, 1.0, 0.0])
     weights = propensities(values, arbitration)
@@ -90,7 +144,7 @@ def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitrati
 
 
 def test_lower_places_of_a_slate_are_drawn_as_their_conditional_propensities_say() -> None:
-    values, arbitration = np.array([3.0, 2.0, 1.0]), Arbitration(epsilon=0.1, gamma=5)
+    values, arbitration = np.array([3.0, 2.0, 1.0]), Arbitration(epsilon=0.1, gamma=5, loss_budget=0.15)
     runs = [list(slate(values, 2, arbitration, (str(n),), 1, lambda: None)) for n in range(8_000)]
     after_first = [run[1] for run in runs if run[0][0] == 0]
 
@@ -102,7 +156,7 @@ def test_lower_places_of_a_slate_are_drawn_as_their_conditional_propensities_say
 
 @given(st.lists(st.floats(0.01, 10.0), min_size=2, max_size=40), st.integers(1, 1_000_000))
 def test_who_has_learned_more_explores_less_and_never_below_the_floor(values: list[float], labels: int) -> None:
-    arbitration = Arbitration(epsilon=0.02, gamma=100.0)
+    arbitration = Arbitration(epsilon=0.02, gamma=100.0, loss_budget=1.0)
     worth = np.array(values)
 
     before, after = propensities(worth, arbitration), propensities(worth, sharpened(arbitration, labels))
