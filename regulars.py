@@ -50,9 +50,7 @@ app.add_typer(dead_letters, name="dead-letters")
 Host = Annotated[str, typer.Option(envvar="REGULARS_HOST", help="Address to listen on; loopback only without keys.")]
 Port = Annotated[int, typer.Option(envvar="REGULARS_PORT", help="Port to listen on; 0 takes a free one.")]
 Data = Annotated[Path, typer.Option(envvar="REGULARS_DATA", help="Folder of the embedded Redis and its logs.")]
-Catalogue = Annotated[
-    Path | None, typer.Option(envvar="REGULARS_CATALOGUE", help="Folder of offers, campaigns and policy.")
-]
+Catalogue = Annotated[Path | None, typer.Option(envvar="REGULARS_CATALOGUE", help="Folder of offers, campaigns and policy.")]
 RedisUrl = Annotated[str, typer.Option(envvar="REGULARS_REDIS_URL", help="A Redis of your own.")]
 Engines = Annotated[int, typer.Option(envvar="REGULARS_ENGINES", min=1, help="Engine processes sharing the shards.")]
 Url = Annotated[str, typer.Option(envvar="REGULARS_URL", help="Where a running Regulars answers.")]
@@ -138,9 +136,7 @@ def learn(redis_url: RedisUrl) -> None:
 
 @app.command()
 def demo(
-    seconds: Annotated[
-        float | None, typer.Option(envvar="REGULARS_SECONDS", min=1, help="How long the replay may take.")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(envvar="REGULARS_SECONDS", min=1, help="How long the replay may take.")] = None,
     json_file: JsonFile = None,
     host: Host = "127.0.0.1",
     port: Port = 8080,
@@ -155,9 +151,7 @@ def replay(
     source: Annotated[str, typer.Argument(envvar="REGULARS_SOURCE", help="A file of events, or complete-journey.")],
     url: Url = "http://127.0.0.1:8080",
     key: Key = "",
-    speed: Annotated[
-        str, typer.Option(envvar="REGULARS_SPEED", help='"max", or how many times faster than life.')
-    ] = "max",
+    speed: Annotated[str, typer.Option(envvar="REGULARS_SPEED", help='"max", or how many times faster than life.')] = "max",
     backfill: Annotated[
         bool, typer.Option(envvar="REGULARS_BACKFILL", help="As history: builds profiles and labels, triggers nothing.")
     ] = False,
@@ -169,10 +163,40 @@ def replay(
 @app.command()
 def evaluate(
     what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="churn, next-category or coupons.")],
+    events: Annotated[
+        Path | None,
+        typer.Option(envvar="REGULARS_EVENTS", help="A log of your own: a file of events, one JSON object a line."),
+    ] = None,
     data: Annotated[
         str, typer.Option(envvar="REGULARS_EVALUATE_DATA", help="complete-journey, or a file of events.")
     ] = "complete-journey",
-    horizon: Annotated[int, typer.Option(envvar="REGULARS_HORIZON", min=1, help="Churn horizon in days; for churn alone.")] = 28,
+    horizon: Annotated[
+        int, typer.Option(envvar="REGULARS_HORIZON", min=1, help="Days without a purchase that are churn; for churn.")
+    ] = 28,
+    activity_window: Annotated[
+        int,
+        typer.Option(envvar="REGULARS_ACTIVITY_WINDOW", min=1, help="Who bought in so many days is active; for churn."),
+    ] = 28,
+    customers: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="REGULARS_CUSTOMERS",
+            help="A file with one customer id a line: only their scores count. The model learns from everybody all the same.",
+        ),
+    ] = None,
+    since: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            envvar="REGULARS_FROM",
+            help="Scores count from this day or RFC 3339 time on. What was before is learned. [default: week 13]",
+        ),
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option("--to", envvar="REGULARS_TO", help="The log ends before this day or RFC 3339 time, for labels too."),
+    ] = "",
+    seed: Annotated[int, typer.Option(envvar="REGULARS_SEED", min=0, help="Seed of the bootstrap intervals.")] = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on known data, example after example, by the product's own features and labels.
@@ -181,7 +205,10 @@ def evaluate(
     a coupon of a campaign they were sent. Each is scored before it is learned, from closed labels only; intervals are by
     customer.
     """
-    dispatch("evaluate", what=what, data=data, horizon_days=horizon, json_file=json_file)
+    dispatch(
+        "evaluate", what=what, events=events, data=data, horizon_days=horizon, activity_days=activity_window,
+        customers=customers, since=since, until=until, seed=seed, json_file=json_file,
+    )  # fmt: skip
 
 
 @catalogue.command("check")
@@ -242,9 +269,7 @@ def tail(
     redis_url: RedisUrl = "",
     data: Data = Path("regulars-data"),
     user: Annotated[str, typer.Option(envvar="REGULARS_USER", help="Only this user id.")] = "",
-    seconds: Annotated[
-        float | None, typer.Option(envvar="REGULARS_SECONDS", min=0, help="Stop by itself after so long.")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(envvar="REGULARS_SECONDS", min=0, help="Stop by itself after so long.")] = None,
 ) -> None:
     """Print events and their fate as they happen."""
     dispatch("tail", redis_url=redis_url, data=data, user=user, seconds=seconds)

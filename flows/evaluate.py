@@ -10,46 +10,57 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from engine.models.scoring import CHURN
-from flows import evaluate_churn, evaluate_coupons, evaluate_next_category
-from flows.evaluate_coupons import COUPONS
-from flows.evaluate_next_category import NEXT_CATEGORY
-from flows.replay_source import Source, source_of
+from flows.evaluate_churn import evaluate_churn
+from flows.evaluate_coupons import COUPONS, evaluate_coupons
+from flows.evaluate_events import Finding
+from flows.evaluate_next_category import NEXT_CATEGORY, evaluate_next_category
+from flows.evaluate_terms import Terms, terms_of
+from flows.replay_source import COMPLETE_JOURNEY, EventFile, Source, source_of
+from flows.running import WrongUse
 
-Found = tuple[msgspec.Struct, Table]
-Evaluation = Callable[[Source, int, Progress], Found]
+Evaluation = Callable[[Source, Terms, Progress], Finding[msgspec.Struct]]
 
-
-def _churn(source: Source, horizon_days: int, progress: Progress) -> Found:
-    result = evaluate_churn.evaluate_churn(source, horizon_days, progress)
-    return result, evaluate_churn.shown(result)
-
-
-def _next_category(source: Source, _: int, progress: Progress) -> Found:
-    result = evaluate_next_category.evaluate_next_category(source, progress)
-    return result, evaluate_next_category.shown(result)
+ROSTER: Mapping[str, Evaluation] = {
+    CHURN: evaluate_churn,
+    NEXT_CATEGORY: evaluate_next_category,
+    COUPONS: evaluate_coupons,
+}
 
 
-def _coupons(source: Source, _: int, progress: Progress) -> Found:
-    result = evaluate_coupons.evaluate_coupons(source, progress)
-    return result, evaluate_coupons.shown(result)
-
-
-ROSTER: Mapping[str, Evaluation] = {CHURN: _churn, NEXT_CATEGORY: _next_category, COUPONS: _coupons}
-
-
-def main(*, what: str, data: str, horizon_days: int, json_file: Path | None) -> int:
-    """The command `regulars evaluate`: 0 with figures, 2 for what it does not measure."""
-    console = Console(stderr=True)
+def main(
+    *,
+    what: str,
+    data: str = COMPLETE_JOURNEY,
+    events: Path | None = None,
+    horizon_days: int = 28,
+    activity_days: int = 28,
+    customers: Path | None = None,
+    since: str = "",
+    until: str = "",
+    seed: int = 0,
+    json_file: Path | None = None,
+) -> int:
+    """The command `regulars evaluate`. Raises `WrongUse` and others of `RegularsError` for every mistake in the call."""
     if what not in ROSTER:
-        console.print(f"nothing called {what!r} is known; what can be measured is: {', '.join(ROSTER)}", highlight=False)
-        return 2
+        raise WrongUse(f"nothing called {what!r} is known; what can be measured is: {', '.join(ROSTER)}")
+    if events is not None and data != COMPLETE_JOURNEY:
+        raise WrongUse(f"--events {events} and --data {data} both name a log: give one of them")
+    terms = terms_of(horizon_days, activity_days, customers, since, until, seed)
+    for path in (json_file,):
+        _writable(path)
+    source = source_of(data) if events is None else EventFile(events)
     columns: Sequence[Any] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        result, table = ROSTER[what](source_of(data), horizon_days, progress)
-    Console().print(table)
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        found = ROSTER[what](source, terms, progress)
+    Console().print(found.table)
     if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found.result), indent=2) + b"\n")
     return 0
+
+
+def _writable(path: Path | None) -> None:
+    """Raises `WrongUse` before hours are spent on what could not be written."""
+    if path is not None and not path.parent.is_dir():
+        raise WrongUse(f"{path} cannot be written: there is no folder {path.parent}")

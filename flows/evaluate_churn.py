@@ -22,12 +22,13 @@ from engine.errors import InvariantBroken
 from engine.features.vector import FINGERPRINT, INDEX, NAMES
 from engine.models.base import Example, Learner, numbers_of
 from engine.models.churn import ChurnLearner
-from engine.models.evaluation import Figure, intervals
+from engine.models.evaluation import Figures, auc, figures_of
 from engine.models.scoring import CHURN, ChurnScorer
 from engine.models.snapshot import Numbers
-from engine.moments import DAY, WEEK
+from engine.moments import WEEK, rfc3339
 from engine.shards.labels import ChurnRule
-from flows.evaluate_events import FIRST_WEEKS, REPLICATES, NothingToMeasure, Walk, batches, first_purchase, told
+from flows.evaluate_events import Finding, Log, Walk, by_week, opened, rows_of, told
+from flows.evaluate_terms import Terms
 from flows.replay_source import Source
 
 WORDS = {
@@ -37,15 +38,15 @@ WORDS = {
     "brier": "Brier score",
     "calibration_error": "calibration error",
     "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration intercept",
     "top_decile_lift": "top decile lift",
 }
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What a pass over the events gave: closed examples in the order of closing, and the day of the first purchase."""
+    """What a pass over the events gave: closed examples in the order of closing."""
 
     examples: list[Example]
-    start: int
     events: int
     rejected: int
     seconds: float
@@ -60,15 +61,6 @@ class Predictions(msgspec.Struct, frozen=True, eq=False):
     seconds: float
 
 
-class Slice(msgspec.Struct, frozen=True):
-    """The figures of some of the predictions."""
-
-    rows: int
-    customers: int
-    positives: int
-    figures: dict[str, Figure]
-
-
 class Result(msgspec.Struct, frozen=True):
     """A whole evaluation, as `--json` writes it."""
 
@@ -81,25 +73,25 @@ class Result(msgspec.Struct, frozen=True):
     examples: int
     learned: int
     boundaries: int
-    first_weeks: int
+    scored_from: str
     features: int
-    active: Slice
-    everybody: Slice
+    active: Figures
+    everybody: Figures
     seconds: dict[str, float]
 
 
-def collect(source: Source, horizon_days: int, progress: Progress) -> Collected:
-    """Fold all events of a source and take the churn examples that closed."""
+def collect(log: Log, horizon_days: int, progress: Progress) -> Collected:
+    """Fold all events of a log and take the churn examples that closed."""
     started = time.perf_counter()
-    start = first_purchase(source) // DAY * DAY
-    walk = Walk(ChurnRule(horizon_days=horizon_days, phase_ms=start % WEEK))
+    walk = Walk(ChurnRule(horizon_days=horizon_days, phase_ms=log.start % WEEK), log.lateness_ms)
     examples: list[Example] = []
-    task = progress.add_task("events", total=source.total)
-    for sent in batches(source):
+    task = progress.add_task("events", total=log.source.total)
+    for sent in log.batches():
         walk.fold(walk.admit(sent))
         examples += walk.examples()
         progress.advance(task, len(sent))
-    return Collected(examples, start, walk.events, walk.rejected, time.perf_counter() - started)
+    walk.finish()
+    return Collected(examples + walk.examples(), walk.events, walk.rejected, time.perf_counter() - started)
 
 
 def predict(collected: Collected, learner: Learner, horizon_days: int, progress: Progress) -> Predictions:
@@ -128,51 +120,43 @@ def predict(collected: Collected, learner: Learner, horizon_days: int, progress:
     return Predictions(examples, np.array(scores), np.array(versions, dtype=np.intp), time.perf_counter() - started)
 
 
-def measured(predictions: Predictions, chosen: NDArray[np.bool_], replicates: int, seed: int) -> Slice:
-    """Figures of the chosen predictions. Raises `NothingToMeasure` where none or only one class is among them."""
-    places = np.nonzero(chosen)[0]
-    labels = np.array([predictions.examples[place].label for place in places])
-    if not len(labels) or labels.min() == labels.max():
-        raise NothingToMeasure(
-            f"too little data: {len(labels)} labels of boundaries after week {FIRST_WEEKS}, and both outcomes are needed"
-        )
-    names, customers = np.unique([predictions.examples[place].customer for place in places], return_inverse=True)
-    figures = intervals(labels, predictions.scores[places], customers, replicates, seed)
-    return Slice(len(labels), len(names), int(labels.sum()), figures)
-
-
-def evaluate_churn(source: Source, horizon_days: int, progress: Progress, replicates: int = REPLICATES, seed: int = 0) -> Result:
+def evaluate_churn(source: Source, terms: Terms, progress: Progress) -> Finding[Result]:
     """The whole evaluation of the churn model on a source of events."""
-    collected = collect(source, horizon_days, progress)
-    learner = ChurnLearner(NAMES, FINGERPRINT, float(horizon_days))
-    predictions = predict(collected, learner, horizon_days, progress)
+    log = opened(source, terms, progress)
+    collected = collect(log, terms.horizon_days, progress)
+    learner = ChurnLearner(NAMES, FINGERPRINT, float(terms.horizon_days), float(terms.activity_days))
+    predictions = predict(collected, learner, terms.horizon_days, progress)
     if learner.report().foreign:
         raise InvariantBroken("the processor recorded other features than it names")
-    counted = np.array([one.opened_at >= collected.start + FIRST_WEEKS * WEEK for one in predictions.examples])
+    counted = log.counted(predictions.examples)
     recency = INDEX["rfm.recency"]
-    active = np.array([numbers_of(one)[recency] < learner.activity_days for one in predictions.examples])
+    active = np.array([numbers_of(one)[recency] < terms.activity_days for one in predictions.examples], dtype=bool)
     started = time.perf_counter()
-    slices = [measured(predictions, chosen, replicates, seed) for chosen in (counted & active, counted)]
-    return Result(
+    slices = [rows_of(predictions.examples, predictions.scores, chosen) for chosen in (counted & active, counted)]
+    figures = [figures_of(rows, terms.replicates, terms.seed) for rows in slices]
+    result = Result(
         model=CHURN,
         data=source.name,
-        horizon_days=horizon_days,
-        activity_days=int(learner.activity_days),
+        horizon_days=terms.horizon_days,
+        activity_days=terms.activity_days,
         events=collected.events,
         rejected=collected.rejected,
         examples=len(collected.examples),
         learned=learner.version,
         boundaries=len({example.opened_at for example in predictions.examples}),
-        first_weeks=FIRST_WEEKS,
+        scored_from=rfc3339(log.since),
         features=len(learner.logit.layout.names),
-        active=slices[0],
-        everybody=slices[1],
+        active=figures[0],
+        everybody=figures[1],
         seconds={
             "events": collected.seconds,
             "learning_and_scoring": predictions.seconds,
             "figures": time.perf_counter() - started,
         },
     )
+    drawn = dict(zip((f"bought in the last {terms.activity_days} days", "everybody"), slices, strict=True))
+    weekly = {name: by_week(auc, rows) for name, rows in drawn.items()}
+    return Finding(result, shown(result), drawn, "AUC", weekly)
 
 
 def shown(result: Result) -> Table:
@@ -192,7 +176,7 @@ def shown(result: Result) -> Table:
 
 def _caption(result: Result) -> str:
     return (
-        f"{result.events:,} events ({result.rejected:,} refused), {result.boundaries} weekly boundaries, scored from week"
-        f" {result.first_weeks} on by models that had learned closed labels only ({result.learned:,} in the end);"
+        f"{result.events:,} events ({result.rejected:,} refused), {result.boundaries} weekly boundaries; counted are scores from"
+        f" {result.scored_from[:10]} on, by models that had learned closed labels only ({result.learned:,} in the end);"
         f" {result.features} features. In brackets 95 % intervals, bootstrapped by customer."
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from rich.progress import Progress
 from rich.table import Table
@@ -31,14 +32,15 @@ from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
 from engine.features.vector import FINGERPRINT, NAMES, NO_REQUEST, packed, read_features
 from engine.ids import digest_of
 from engine.models.base import Example, numbers_of
-from engine.models.evaluation import Figure, intervals
+from engine.models.evaluation import Figures, auc, figures_of
 from engine.models.logit import BayesianLogit, sigmoid
 from engine.models.next_best_offer import OFFER_VARIANCE, NextBestOfferLearner
 from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
-from engine.moments import DAY, WEEK, Millis, millis
+from engine.moments import DAY, Millis, millis, rfc3339
 from engine.shards.labels import ChurnRule
-from flows.evaluate_events import FIRST_WEEKS, REPLICATES, NothingToMeasure, Walk, batches, first_purchase, told
+from flows.evaluate_events import Finding, Log, Walk, by_week, opened, rows_of, told
+from flows.evaluate_terms import Terms
 from flows.replay_source import Source
 
 COUPONS = "coupons"
@@ -73,7 +75,6 @@ class Collected(msgspec.Struct, frozen=True):
     examples: list[Example]
     before: dict[str, int]
     contacts: int
-    start: int
     events: int
     rejected: int
     seconds: float
@@ -89,15 +90,6 @@ class Predictions(msgspec.Struct, frozen=True, eq=False):
     seconds: float
 
 
-class Slice(msgspec.Struct, frozen=True):
-    """The figures of each ranker over some of the contacts."""
-
-    rows: int
-    customers: int
-    positives: int
-    figures: dict[str, dict[str, Figure]]
-
-
 class Result(msgspec.Struct, frozen=True):
     """A whole evaluation, as `--json` writes it."""
 
@@ -108,9 +100,9 @@ class Result(msgspec.Struct, frozen=True):
     contacts: int
     closed: int
     learned: int
-    first_weeks: int
-    later: Slice
-    everything: Slice
+    scored_from: str
+    later: dict[str, Figures]
+    everything: dict[str, Figures]
     seconds: dict[str, float]
 
 
@@ -143,8 +135,8 @@ def readings(walk: Walk, customer: str, contact: Contact, at: Millis, until: Mil
 class Contacts:
     """Tells the engine of contacts and of the coupons that they led to."""
 
-    def __init__(self) -> None:
-        self.walk = Walk(ChurnRule())
+    def __init__(self, lateness_ms: int = 0) -> None:
+        self.walk = Walk(ChurnRule(), lateness_ms)
         self.before: dict[str, int] = {}
         self._offers: dict[str, str] = {}
 
@@ -195,23 +187,24 @@ def _envelope(event: Event) -> dict[str, Any]:
     return {"source": SOURCE, **{name: getattr(event, name) for name in names}}
 
 
-def collect(source: Source, progress: Progress) -> Collected:
-    """Fold all events of a source and take the examples of contacts that closed."""
+def collect(log: Log, progress: Progress) -> Collected:
+    """Fold all events of a log and take the examples of contacts that closed."""
     started = time.perf_counter()
-    start = first_purchase(source) // DAY * DAY
-    contacts = Contacts()
+    contacts = Contacts(log.lateness_ms)
     walk = contacts.walk
     examples: list[Example] = []
     events = 0
-    task = progress.add_task("events", total=source.total)
-    for sent in batches(source):
+    task = progress.add_task("events", total=log.source.total)
+    for sent in log.batches():
         taken = walk.admit(sent)
         contacts.fold(taken)
         events += len(taken)
         examples += [one for one in walk.examples() if one.model == NEXT_BEST_OFFER]
         progress.advance(task, len(sent))
+    walk.finish()
+    examples += [one for one in walk.examples() if one.model == NEXT_BEST_OFFER]
     seconds = time.perf_counter() - started
-    return Collected(examples, contacts.before, len(contacts.before), start, events, walk.rejected, seconds)
+    return Collected(examples, contacts.before, len(contacts.before), events, walk.rejected, seconds)
 
 
 class Response:
@@ -280,43 +273,48 @@ def _offered(scorer: OfferScorer, example: Example) -> float:
     return float(scorer.score(customer, campaign[None], both[None], [example.offer_id])[0])
 
 
-def measured(predictions: Predictions, chosen: NDArray[np.bool_], replicates: int, seed: int) -> Slice:
-    """Figures of the chosen contacts. Raises `NothingToMeasure` where none or only one outcome is among them."""
-    places = np.nonzero(chosen)[0]
-    labels = np.array([predictions.examples[place].label for place in places])
-    if not len(labels) or labels.min() == labels.max():
-        raise NothingToMeasure(f"too little data: {len(labels)} contacts of campaigns that ended, and both outcomes are needed")
-    names, customers = np.unique([predictions.examples[place].customer for place in places], return_inverse=True)
-    figures: dict[str, dict[str, Figure]] = {}
+def measured(predictions: Predictions, chosen: NDArray[np.bool_], terms: Terms) -> dict[str, Figures]:
+    """Figures of each ranker over the chosen contacts; of what is no probability only those of its order."""
+    found: dict[str, Figures] = {}
     for column, ranker in enumerate(RANKERS):
-        found = intervals(labels, predictions.scores[places, column], customers, replicates, seed)
-        figures[ranker] = {name: found[name] for name in (SHOWN if ranker == "past" else found)}
-    return Slice(len(labels), len(names), int(labels.sum()), figures)
+        rows = rows_of(predictions.examples, predictions.scores[:, column], chosen)
+        figures = figures_of(rows, terms.replicates, terms.seed)
+        kept = {name: figures.figures[name] for name in (SHOWN if ranker == "past" else figures.figures)}
+        found[ranker] = replace(figures, figures=kept)
+    return found
 
 
-def evaluate_coupons(source: Source, progress: Progress, replicates: int = REPLICATES, seed: int = 0) -> Result:
+def evaluate_coupons(source: Source, terms: Terms, progress: Progress) -> Finding[Result]:
     """The whole evaluation on a source of events."""
-    collected = collect(source, progress)
+    log = opened(source, terms, progress)
+    collected = collect(log, progress)
     predictions = predict(collected, progress)
-    instants = np.array([one.opened_at for one in predictions.examples])
+    examples = predictions.examples
     started = time.perf_counter()
-    return Result(
+    later, everything = log.counted(examples), replace(log, since=log.start).counted(examples)
+    result = Result(
         model=COUPONS,
         data=source.name,
         events=collected.events,
         rejected=collected.rejected,
         contacts=collected.contacts,
-        closed=len(collected.examples),
+        closed=len(examples),
         learned=predictions.learned,
-        first_weeks=FIRST_WEEKS,
-        later=measured(predictions, instants >= collected.start + FIRST_WEEKS * WEEK, replicates, seed),
-        everything=measured(predictions, instants >= collected.start, replicates, seed),
+        scored_from=rfc3339(log.since),
+        later=measured(predictions, later, terms),
+        everything=measured(predictions, everything, terms),
         seconds={
             "events": collected.seconds,
             "learning_and_scoring": predictions.seconds,
             "figures": time.perf_counter() - started,
         },
     )
+    drawn = {
+        WORDS[ranker]: rows_of(examples, predictions.scores[:, column], later)
+        for column, ranker in enumerate(RANKERS)
+        if ranker != "past"
+    }
+    return Finding(result, shown(result), drawn, "AUC", {name: by_week(auc, rows) for name, rows in drawn.items()})
 
 
 def shown(result: Result) -> Table:
@@ -327,15 +325,16 @@ def shown(result: Result) -> Table:
     for words in SHOWN.values():
         table.add_column(words, justify="right", no_wrap=True)
     for ranker, words in WORDS.items():
-        table.add_row(words, *(told(result.later.figures[ranker][name]) for name in SHOWN))
+        table.add_row(words, *(told(result.later[ranker].figures[name]) for name in SHOWN))
     return table
 
 
 def _caption(result: Result) -> str:
+    counted = result.later["response"]
     return (
         f"{result.events:,} events ({result.rejected:,} refused), {result.contacts:,} contacts, of which"
-        f" {result.closed:,} of campaigns that ended within the data. The figures are of the {result.later.rows:,}"
-        f" from week {result.first_weeks} on, to {result.later.customers:,} customers, {result.later.positives:,}"
+        f" {result.closed:,} of campaigns that ended within the data. The figures are of the {counted.rows:,}"
+        f" from {result.scored_from[:10]} on, to {counted.customers:,} customers, {counted.positives:,}"
         f" redeemed; scored at a campaign's start by models that had learned ended campaigns only ({result.learned:,}"
         " contacts in the end). The offer model is the roster's; the response model is a Bayesian logit over the same"
         " readings with bends. In brackets 95 % intervals, bootstrapped by customer."

@@ -39,22 +39,14 @@ from engine.events.routing import has_customer
 from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
 from engine.features.vector import FINGERPRINT
 from engine.models.base import Example, recorded
-from engine.models.evaluation import Figure
+from engine.models.evaluation import Figure, mean_of
 from engine.models.next_best_offer import NextBestOfferLearner
 from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
-from engine.moments import DAY, HOUR, WEEK, Millis
+from engine.moments import HOUR, WEEK, Millis, rfc3339
 from engine.shards.labels import ChurnRule
-from flows.evaluate_events import (
-    FIRST_WEEKS,
-    REPLICATES,
-    NothingToMeasure,
-    Walk,
-    batches,
-    first_purchase,
-    mean_with_interval,
-    told,
-)
+from flows.evaluate_events import Finding, Line, Log, NothingToMeasure, Walk, opened, told
+from flows.evaluate_terms import Terms
 from flows.replay_source import Source
 
 NEXT_CATEGORY = "next-category"
@@ -121,7 +113,6 @@ class Ranked(msgspec.Struct, frozen=True):
 
     baskets: list[Basket]
     days: list[Basket]
-    start: int
     categories: int
     learned: int
     events: int
@@ -148,7 +139,7 @@ class Result(msgspec.Struct, frozen=True):
     rejected: int
     categories: int
     learned: int
-    first_weeks: int
+    scored_from: str
     all: Slice
     new: Slice
     all_by_day: Slice
@@ -280,15 +271,14 @@ def gain(top: Sequence[str], relevant: Set[str]) -> float:
     return sum([_DISCOUNTS[place] for place, name in enumerate(top) if name in relevant]) / _BEST[min(len(relevant), DEPTH)]
 
 
-def rank(source: Source, progress: Progress) -> Ranked:
+def rank(log: Log, progress: Progress) -> Ranked:
     """Walk the events one by one; each basket of a customer is scored before it is learned and folded."""
     started = time.perf_counter()
-    start = first_purchase(source) // DAY * DAY
-    walk = Walk(ChurnRule(phase_ms=start % WEEK))
+    walk = Walk(ChurnRule(phase_ms=log.start % WEEK), log.lateness_ms)
     learner = NextBestOfferLearner((), (), CROSS_NAMES, _FINGERPRINT)
     ranking = Ranking(learner)
-    task = progress.add_task("baskets", total=source.total)
-    for sent in batches(source):
+    task = progress.add_task("baskets", total=log.source.total)
+    for sent in log.batches():
         for taken in walk.admit(sent):
             bought = frozenset(_categories(taken.event))
             if bought and has_customer(taken.key):
@@ -301,7 +291,7 @@ def rank(source: Source, progress: Progress) -> Ranked:
         raise InvariantBroken("the readings of customer and category are not those that are named")
     seconds = time.perf_counter() - started
     days = ranking.days()
-    return Ranked(ranking.baskets, days, start, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
+    return Ranked(ranking.baskets, days, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
 
 
 def _categories(event: Event) -> Iterator[str]:
@@ -312,35 +302,43 @@ def _categories(event: Event) -> Iterator[str]:
         yield from (line.category for line in event.data.lines if line.kind == "sale" and line.category)
 
 
-def measured(baskets: Sequence[Basket], gains: Sequence[tuple[float, ...]], replicates: int, seed: int) -> Slice:
+def measured(baskets: Sequence[Basket], gains: Sequence[tuple[float, ...]], terms: Terms) -> Slice:
     """The figures of some baskets with their gains."""
     if not baskets:
-        raise NothingToMeasure(f"too little data: no basket with a category after week {FIRST_WEEKS}")
-    names, customers = np.unique([basket.customer for basket in baskets], return_inverse=True)
+        raise NothingToMeasure(
+            "too little data: no basket with a category among those that count; give lines a category, a longer log, an"
+            " earlier --from, or more --customers"
+        )
+    names, numbers = np.unique([basket.customer for basket in baskets], return_inverse=True)
+    customers = numbers.astype(np.intp)
     columns = np.array(gains).T
-    found = [mean_with_interval(column, customers, replicates, seed) for column in columns]
-    better = mean_with_interval(columns[2] - columns[1], customers, replicates, seed)
+    found = [mean_of(column, customers, terms.replicates, terms.seed) for column in columns]
+    better = mean_of(columns[2] - columns[1], customers, terms.replicates, terms.seed)
     return Slice(len(baskets), len(names), dict(zip(RANKERS, found, strict=True)), better)
 
 
-def _halves(baskets: Sequence[Basket], since: int, replicates: int, seed: int) -> tuple[Slice, Slice]:
+def _halves(baskets: Sequence[Basket], log: Log, terms: Terms) -> tuple[Slice, Slice]:
     """The figures over all categories, and over those that are new to the customer."""
-    counted = [basket for basket in baskets if basket.at >= since]
+    counted = _counted(baskets, log)
     fresh = [(basket, basket.new) for basket in counted if basket.new is not None]
     return (
-        measured(counted, [basket.all for basket in counted], replicates, seed),
-        measured([basket for basket, _ in fresh], [gains for _, gains in fresh], replicates, seed),
+        measured(counted, [basket.all for basket in counted], terms),
+        measured([basket for basket, _ in fresh], [gains for _, gains in fresh], terms),
     )
 
 
-def evaluate_next_category(source: Source, progress: Progress, replicates: int = REPLICATES, seed: int = 0) -> Result:
+def _counted(baskets: Sequence[Basket], log: Log) -> list[Basket]:
+    return [basket for basket in baskets if basket.at >= log.since and log.counts(basket.customer)]
+
+
+def evaluate_next_category(source: Source, terms: Terms, progress: Progress) -> Finding[Result]:
     """The whole evaluation on a source of events."""
-    ranked = rank(source, progress)
+    log = opened(source, terms, progress)
+    ranked = rank(log, progress)
     started = time.perf_counter()
-    since = ranked.start + FIRST_WEEKS * WEEK
-    every, new = _halves(ranked.baskets, since, replicates, seed)
-    every_day, new_by_day = _halves(ranked.days, since, replicates, seed)
-    return Result(
+    every, new = _halves(ranked.baskets, log, terms)
+    every_day, new_by_day = _halves(ranked.days, log, terms)
+    result = Result(
         model=NEXT_CATEGORY,
         data=source.name,
         depth=DEPTH,
@@ -348,13 +346,24 @@ def evaluate_next_category(source: Source, progress: Progress, replicates: int =
         rejected=ranked.rejected,
         categories=ranked.categories,
         learned=ranked.learned,
-        first_weeks=FIRST_WEEKS,
+        scored_from=rfc3339(log.since),
         all=every,
         new=new,
         all_by_day=every_day,
         new_by_day=new_by_day,
         seconds={"ranking": ranked.seconds, "figures": time.perf_counter() - started},
     )
+    weekly = _weekly(_counted(ranked.baskets, log))
+    return Finding(result, shown(result), {}, f"NDCG@{DEPTH}", weekly)
+
+
+def _weekly(baskets: Sequence[Basket]) -> dict[str, Line]:
+    """The mean gain over all categories of each week by itself, for each ranker."""
+    weeks, places = np.unique([basket.at // WEEK for basket in baskets], return_inverse=True)
+    gains = np.array([basket.all for basket in baskets])
+    at = tuple(int(week) * WEEK for week in weeks)
+    means = [np.bincount(places, column) / np.bincount(places) for column in gains.T]
+    return {WORDS[ranker]: Line(at, tuple(mean.tolist())) for ranker, mean in zip(RANKERS, means, strict=True)}
 
 
 def shown(result: Result) -> Table:
@@ -376,7 +385,7 @@ def shown(result: Result) -> Table:
 def _caption(result: Result) -> str:
     return (
         f"{result.events:,} events ({result.rejected:,} refused), {result.categories} categories,"
-        f" {result.all.customers:,} customers; every basket from week {result.first_weeks} on, ranked before it is"
+        f" {result.all.customers:,} customers; every basket from {result.scored_from[:10]} on, ranked before it is"
         " folded, and all baskets of a customer's day, ranked before the first. Frequency is the personal-frequency"
         " rule, the difference that of online and rule; the online model is published every six hours and learned"
         f" {result.learned:,} examples of earlier baskets. In brackets 95 % intervals, bootstrapped by customer."

@@ -13,8 +13,10 @@ from engine.models.churn import ChurnLearner
 from engine.moments import DAY, WEEK, rfc3339
 from flows.evaluate import main
 from flows.evaluate_churn import Predictions, collect, evaluate_churn, predict
-from flows.evaluate_events import NothingToMeasure
+from flows.evaluate_events import NothingToMeasure, opened
+from flows.evaluate_terms import Terms
 from flows.replay_source import EventFile
+from flows.running import WrongUse
 
 START = 1_483_228_800_000 + 9 * 3_600_000
 WriteShop = Callable[..., Path]
@@ -58,7 +60,7 @@ def receipt(number: int, at: int, customer: int) -> dict[str, object]:
 
 def predictions(path: Path) -> Predictions:
     with Progress(disable=True) as progress:
-        collected = collect(EventFile(path), 14, progress)
+        collected = collect(opened(EventFile(path), Terms(since=0), progress), 14, progress)
         return predict(collected, ChurnLearner(NAMES, FINGERPRINT, 14.0), 14, progress)
 
 
@@ -82,7 +84,7 @@ def test_a_score_never_comes_from_a_model_that_learned_labels_still_open(write_s
 
 def test_all_figures_come_with_intervals(write_shop: WriteShop) -> None:
     with Progress(disable=True) as progress:
-        result = evaluate_churn(EventFile(write_shop()), 14, progress, replicates=20)
+        result = evaluate_churn(EventFile(write_shop()), Terms(horizon_days=14, replicates=20), progress).result
 
     assert result.rejected == 0
     assert result.learned <= result.examples
@@ -100,12 +102,9 @@ def test_the_command_writes_its_figures(write_shop: WriteShop, tmp_path: Path, c
     assert set(written["active"]["figures"]["auc"]) == {"value", "low", "high"}
 
 
-def test_what_it_does_not_measure_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(what="sales", data="complete-journey", horizon_days=28, json_file=None)
-
-    told = " ".join(capsys.readouterr().err.split())
-    assert code == 2
-    assert "nothing called 'sales' is known; what can be measured is: churn, next-category, coupons" in told
+def test_what_it_does_not_measure_is_said_plainly() -> None:
+    with pytest.raises(WrongUse, match="nothing called 'sales' is known; what can be measured is: churn, next-category, coupons"):
+        main(what="sales")
 
 
 def test_too_little_data_is_said_plainly(write_shop: WriteShop, tmp_path: Path) -> None:
@@ -114,4 +113,4 @@ def test_too_little_data_is_said_plainly(write_shop: WriteShop, tmp_path: Path) 
 
     for path in (write_shop(weeks=8), nobody):
         with pytest.raises(NothingToMeasure), Progress(disable=True) as progress:
-            evaluate_churn(EventFile(path), 14, progress, replicates=2)
+            evaluate_churn(EventFile(path), Terms(horizon_days=14, replicates=2), progress)

@@ -15,7 +15,8 @@ from engine.moments import DAY, WEEK, millis, rfc3339
 from flows.complete_journey import CompleteJourney
 from flows.evaluate import main
 from flows.evaluate_coupons import Collected, Predictions, collect, evaluate_coupons, predict
-from flows.evaluate_events import NothingToMeasure
+from flows.evaluate_events import NothingToMeasure, opened
+from flows.evaluate_terms import Terms
 from flows.replay_source import EventFile
 
 START = 1_483_228_800_000 + 9 * 3_600_000
@@ -67,7 +68,7 @@ def written(path: Path, log: Sequence[tuple[int, dict[str, Any]]]) -> EventFile:
 
 def predictions(source: EventFile) -> tuple[Collected, Predictions]:
     with Progress(disable=True) as progress:
-        collected = collect(source, progress)
+        collected = collect(opened(source, Terms(since=0), progress), progress)
         return collected, predict(collected, progress)
 
 
@@ -140,18 +141,18 @@ def test_those_who_redeem_are_found_and_the_command_writes_it(tmp_path: Path, ca
 
     code = main(what="coupons", data=str(source), horizon_days=28, json_file=out)
 
-    figures = orjson.loads(out.read_bytes())["later"]["figures"]
+    later = orjson.loads(out.read_bytes())["later"]
     assert code == 0
     assert "past redemptions" in capsys.readouterr().out
-    assert figures["past"]["auc"]["value"] > 0.7
-    assert figures["response"]["auc"]["value"] > 0.7
+    assert later["past"]["figures"]["auc"]["value"] > 0.7
+    assert later["response"]["figures"]["auc"]["value"] > 0.7
 
 
 def test_without_contacts_that_is_said_plainly(tmp_path: Path) -> None:
     source = written(tmp_path / "shop.ndjson", [receipt(START + week * WEEK, 0) for week in range(3)])
 
     with pytest.raises(NothingToMeasure), Progress(disable=True) as progress:
-        evaluate_coupons(source, progress, replicates=2)
+        evaluate_coupons(source, Terms(replicates=2), progress)
 
 
 @pytest.mark.slow

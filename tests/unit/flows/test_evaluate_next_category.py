@@ -9,9 +9,10 @@ import orjson
 import pytest
 from rich.progress import Progress
 
+from engine.models.evaluation import mean_of
 from engine.moments import DAY, WEEK, rfc3339
 from flows.evaluate import main
-from flows.evaluate_events import NothingToMeasure, mean_with_interval
+from flows.evaluate_events import NothingToMeasure, opened
 from flows.evaluate_next_category import (
     DEPTH,
     LIKELY,
@@ -24,6 +25,7 @@ from flows.evaluate_next_category import (
     gain,
     rank,
 )
+from flows.evaluate_terms import Terms
 from flows.replay_source import EventFile
 
 START = 1_483_228_800_000 + 9 * 3_600_000
@@ -56,7 +58,7 @@ def written(path: Path, baskets: Sequence[tuple[int, int, list[str]]]) -> EventF
 
 def ranked(source: EventFile) -> list[Basket]:
     with Progress(disable=True) as progress:
-        return rank(source, progress).baskets
+        return rank(opened(source, Terms(since=0), progress), progress).baskets
 
 
 def test_shuffling_what_happens_later_changes_no_ranking_so_far(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_basket_is_ranked_by_a_model_that_learned_before_its_six_hours_only(tm
 
 def test_habits_are_found_and_figures_have_intervals(tmp_path: Path) -> None:
     with Progress(disable=True) as progress:
-        result = evaluate_next_category(written(tmp_path / "shop.ndjson", shop()), progress, replicates=50)
+        result = evaluate_next_category(written(tmp_path / "shop.ndjson", shop()), Terms(replicates=50), progress).result
 
     assert result.rejected == 0
     assert result.categories == len(CATEGORIES)
@@ -101,7 +103,7 @@ def test_the_first_ranking_of_a_day_answers_for_all_of_its_baskets(tmp_path: Pat
     day = [(last, 0, ["c-01"]), (last + 1000, 0, ["c-02"]), (last + DAY, 0, ["c-01"])]
 
     with Progress(disable=True) as progress:
-        found = rank(written(tmp_path / "shop.ndjson", weeks + day), progress)
+        found = rank(opened(written(tmp_path / "shop.ndjson", weeks + day), Terms(since=0), progress), progress)
 
     assert [one.at for one in found.days] == [one.at for one in found.baskets if one.at != last + 1000]
     together = next(one for one in found.days if one.at == last)
@@ -142,9 +144,9 @@ def test_a_mean_has_the_interval_of_its_customers() -> None:
     customers = np.repeat(np.arange(40), 5)
     values = np.repeat(np.random.default_rng(2).random(40), 5)
 
-    found = mean_with_interval(values, customers, replicates=400)
+    found = mean_of(values, customers, replicates=400)
 
-    assert found == mean_with_interval(values, customers, replicates=400)
+    assert found == mean_of(values, customers, replicates=400)
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(3.92 * values.std() / 40**0.5, rel=0.2)
 
@@ -165,4 +167,4 @@ def test_too_little_data_is_said_plainly(tmp_path: Path) -> None:
     source = written(tmp_path / "shop.ndjson", shop(weeks=3))
 
     with pytest.raises(NothingToMeasure), Progress(disable=True) as progress:
-        evaluate_next_category(source, progress, replicates=2)
+        evaluate_next_category(source, Terms(replicates=2), progress)
