@@ -43,7 +43,7 @@ chaos: setup
 lock: setup
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-	  --extra demo --group dev pyproject.toml --output-file requirements.lock
+	  --extra demo --extra evaluate --group dev --group bench pyproject.toml --output-file requirements.lock
 	@if grep -n '://' requirements.lock; then echo 'requirements.lock names an address' >&2; exit 1; fi
 
 clean:

@@ -41,8 +41,9 @@ def test_every_pin_has_its_hashes() -> None:
 
 
 def test_every_dependency_is_in_the_lock() -> None:
-    asked = project()["project"]["dependencies"] + project()["project"]["optional-dependencies"]["demo"]
-    asked += project()["dependency-groups"]["dev"]
+    told = project()
+    groups = [*told["project"]["optional-dependencies"].values(), *told["dependency-groups"].values()]
+    asked = [*told["project"]["dependencies"], *(each for group in groups for each in group)]
 
     assert {canonical(each) for each in asked} - set(locked()) == set()
 
