@@ -197,6 +197,13 @@ def evaluate(
         typer.Option("--to", envvar="REGULARS_TO", help="The log ends before this day or RFC 3339 time, for labels too."),
     ] = "",
     seed: Annotated[int, typer.Option(envvar="REGULARS_SEED", min=0, help="Seed of the bootstrap intervals.")] = 0,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="REGULARS_PLOTS",
+            help="Draw calibration and score over time as PNG into this folder; needs the extra regulars[evaluate].",
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on known data, example after example, by the product's own features and labels.
@@ -207,7 +214,8 @@ def evaluate(
     """
     dispatch(
         "evaluate", what=what, events=events, data=data, horizon_days=horizon, activity_days=activity_window,
-        customers=customers, since=since, until=until, seed=seed, json_file=json_file,
+        customers=customers, since=since, until=until, seed=seed, plots=plots,
+        json_file=json_file,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 Each evaluation is a file of its own and walks the same path; this one names them and writes what they found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flows.evaluate_churn import evaluate_churn
 from flows.evaluate_coupons import COUPONS, evaluate_coupons
 from flows.evaluate_events import Finding
 from flows.evaluate_next_category import NEXT_CATEGORY, evaluate_next_category
+from flows.evaluate_plots import Canvas
 from flows.evaluate_terms import Terms, terms_of
 from flows.replay_source import COMPLETE_JOURNEY, EventFile, Source, source_of
 from flows.running import WrongUse
@@ -40,6 +41,7 @@ def main(
     since: str = "",
     until: str = "",
     seed: int = 0,
+    plots: Path | None = None,
     json_file: Path | None = None,
 ) -> int:
     """The command `regulars evaluate`. Raises `WrongUse` and others of `RegularsError` for every mistake in the call."""
@@ -48,16 +50,27 @@ def main(
     if events is not None and data != COMPLETE_JOURNEY:
         raise WrongUse(f"--events {events} and --data {data} both name a log: give one of them")
     terms = terms_of(horizon_days, activity_days, customers, since, until, seed)
-    for path in (json_file,):
-        _writable(path)
+    _writable(json_file)
+    canvas = None if plots is None else Canvas(plots)
     source = source_of(data) if events is None else EventFile(events)
     columns: Sequence[Any] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    told = Console(stderr=True)
+    with Progress(*columns, console=told) as progress:
         found = ROSTER[what](source, terms, progress)
     Console().print(found.table)
+    if canvas is not None:
+        for path in _drawn(canvas, what, f"{what}, {source.name}", found):
+            told.print(f"drawn: {path}", highlight=False, soft_wrap=True)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found.result), indent=2) + b"\n")
     return 0
+
+
+def _drawn(canvas: Canvas, name: str, title: str, found: Finding[msgspec.Struct]) -> Iterator[Path]:
+    if found.probabilities:
+        yield canvas.calibration(name, title, found.probabilities)
+    if found.weekly:
+        yield canvas.over_time(name, title, found.figure, found.weekly)
 
 
 def _writable(path: Path | None) -> None:
