@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,7 +33,7 @@ from api.problems import store_away
 from api.question import Answer, Question, conflict, names_to_read, outcome_of, request_hash, stored_body
 from api.stock import Stock
 from api.timing import Timing
-from engine.decisioning.decide import decide
+from engine.decisioning.decide import decide, decide_all
 from engine.decisioning.decision import Decision, Take
 from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
@@ -103,7 +104,7 @@ class Serving:
         began = time.perf_counter()
         each(self._consider, waiting)
         meant = [question for question in waiting if question.asked.writes and question.failed is None]
-        each(self._decide, meant)
+        self._decide_all(meant)
         self._timing.decide += time.perf_counter() - began
         await self._commit_together([question for question in meant if _is_plain(question)])
         return [None] * len(questions)
@@ -155,9 +156,7 @@ class Serving:
             return Answer(stored_body(question.earlier, question.request_hash), "repeated")
         asked, basis = question.asked, question.basis
         if asked.explain and question.situation is not None:
-            question.decision, explained = explain(
-                question.situation, basis.loaded.catalogue, basis.scorers, basis.loaded.policy
-            )
+            question.decision, explained = explain(question.situation, basis.loaded.catalogue, basis.scorers, basis.loaded.policy)
             return self._told(question, explained)
         if not asked.writes:
             self._decide(question)
@@ -219,6 +218,20 @@ class Serving:
         basis, situation = question.basis, question.situation
         if situation is not None:
             question.decision = decide(situation, basis.loaded.catalogue, basis.scorers, basis.loaded.policy)
+
+    def _decide_all(self, questions: Sequence[Question]) -> None:
+        """All of them at once, those by the same basis together; one by one where one of them brings a fault to light."""
+        for _, some in groupby(questions, key=lambda question: id(question.basis)):
+            together = list(some)
+            basis = together[0].basis
+            situations = [question.situation for question in together if question.situation is not None]
+            try:
+                decisions = decide_all(situations, basis.loaded.catalogue, basis.scorers, basis.loaded.policy)
+            except Exception:  # noqa: BLE001
+                each(self._decide, together)
+                continue
+            for question, decision in zip(together, decisions, strict=True):
+                question.decision = decision
 
     async def _admitted(self, question: Question) -> Answer:
         """The answer once the ledger has admitted it; decided again without what it refused."""
@@ -392,5 +405,3 @@ def _without_contacts(situation: Situation, basis: Basis) -> Situation:
     caps = {name: "cap" for name, caps in zip(columns.ids, columns.caps, strict=True) if caps}
     stocks = {name: "stock" for name, pools in zip(columns.ids, columns.pools, strict=True) if pools}
     return replace(situation, refused={**caps, **stocks, **situation.refused})
-
-

@@ -5,7 +5,7 @@ readings of the offers, clauses of the conditions, caps with their scopes, pools
 a few numpy calls, however the catalogue is written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -30,6 +30,17 @@ class Arms(Struct, frozen=True, eq=False):
     """Row of the catalogue → place among the arms."""
     promotions: Promotions
     features: FloatArray
+
+
+class Silences(Struct, frozen=True, eq=False):
+    """Which offers a purchase of a category silences, and for how long: flat, by row of the catalogue."""
+
+    names: tuple[str, ...]
+    name: NDArray[np.intp]
+    span_ms: FloatArray
+    start: NDArray[np.intp]
+    """Where each of `rows` begins."""
+    rows: NDArray[np.intp]
 
 
 class Conditions(Struct, frozen=True, eq=False):
@@ -95,6 +106,7 @@ class Columns(Struct, frozen=True, eq=False):
     silence_ms: int
     """The longest of those spans of a product."""
     bound_to: Mapping[str, BoolArray]
+    silences: Silences
     """Locale → offers that name it; `unbound` are those that name none."""
     unbound: BoolArray
     content_in: Mapping[str, BoolArray]
@@ -145,8 +157,11 @@ class Rule(Protocol):
         """Whether any offer could ever be dropped by it."""
         ...
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        """True for each offer that it lets pass. `situation.channel` is the channel of the contact."""
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        """True for each offer that it lets pass: one row where all situations share it, else a row for each.
+
+        `channel` of a situation is the channel of the contact.
+        """
         ...
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:

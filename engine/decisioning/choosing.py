@@ -73,7 +73,7 @@ def _reasons(catalogue: Catalogue, scored: Scored, arm: int) -> Iterator[str]:
     """Words that a till or a page may act on: why this one, why this customer."""
     yield "best_value" if arm == int(scored.value.argmax()) else "exploration"
     if scored.cross is not None:
-        readings = scored.cross[scored.places[arm]]
+        readings = scored.cross[scored.row[scored.places[arm]]]
         if catalogue.columns.promoted_categories[scored.rows[arm]]:
             if readings[NEVER_BOUGHT]:
                 yield "new_to_customer"

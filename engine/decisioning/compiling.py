@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from engine.decisioning.catalogue import FOR_EVER, Arms, Catalogue, Columns, Conditions
+from engine.decisioning.catalogue import FOR_EVER, Arms, Catalogue, Columns, Conditions, Silences
 from engine.decisioning.conditions import (
     ABOUT_CUSTOMER,
     KINDS,
@@ -109,6 +109,7 @@ def _columns(
         bound_to={
             name: mask([name in offer.locales for offer in offers])
             for name in {name: None for offer in offers for name in offer.locales}
+        silences=_silences(categories),
         },
         unbound=mask([not offer.locales for offer in offers]),
         content_in={
@@ -218,6 +219,18 @@ def _conditions(offers: Sequence[Offer], campaigns: Mapping[str, Campaign], feat
     written: list[tuple[int, list[Literals]]] = []
     for row, offer in enumerate(offers):
         campaign = campaigns.get(offer.campaign or "")
+def _silences(categories: Mapping[str, tuple[tuple[int, int], ...]]) -> Silences:
+    flat = sorted((row, place, span) for place, silenced in enumerate(categories.values()) for row, span in silenced)
+    rows, start = np.unique(np.array([row for row, _, _ in flat], dtype=np.intp), return_index=True)
+    return Silences(
+        names=tuple(categories),
+        name=np.array([place for _, place, _ in flat], dtype=np.intp),
+        span_ms=np.array([span for _, _, span in flat], dtype=np.float64),
+        start=start,
+        rows=rows,
+    )
+
+
         together = clauses((*offer.eligible_when, *(campaign.target if campaign else ())))
         if together:
             written.append((row, together))

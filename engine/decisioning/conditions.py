@@ -152,7 +152,9 @@ Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
 class Table(Protocol):
     """Answers for every use of one kind in the catalogue at once."""
 
-    def holds(self, situation: Situation) -> BoolArray: ...
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        """Shape (situations, uses)."""
+        ...
 
 
 class FeatureTable:
@@ -163,6 +165,7 @@ class FeatureTable:
 
     def __init__(self, uses: Sequence[Feature], feature_names: Sequence[str]) -> None:
         place = {name: index for index, name in enumerate(feature_names)}
+        self.unknown = np.full(len(place), np.nan)
         self.index = np.array([place[use.feature] for use in uses], dtype=np.intp)
         self.low = np.array([self._low(use) for use in uses])
         self.high = np.array([self._high(use) for use in uses])
@@ -183,10 +186,9 @@ class FeatureTable:
             bounds.append(float(np.nextafter(float(np.float32(use.below)), -np.inf)))
         return min(bounds, default=np.inf)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        if situation.vector is None:
-            return np.zeros(len(self.index), dtype=np.bool_)
-        readings = situation.vector[self.index]
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        vectors = [self.unknown if one.vector is None else one.vector for one in situations]
+        readings = np.stack(vectors)[:, self.index]
         result: BoolArray = (readings >= self.low) & (readings <= self.high)
         return result
 
@@ -195,37 +197,39 @@ class ChannelTable:
     def __init__(self, uses: Sequence[Channel], feature_names: Sequence[str]) -> None:  # noqa: ARG002
         self.uses = tuple(frozenset(use.channel) for use in uses)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        return np.array([situation.channel in use for use in self.uses], dtype=np.bool_)
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        return np.array([[one.channel in use for use in self.uses] for one in situations], dtype=np.bool_)
 
 
 class WeekdayTable:
     def __init__(self, uses: Sequence[OnWeekday], feature_names: Sequence[str]) -> None:  # noqa: ARG002
         self.uses = tuple(frozenset(use.weekday) for use in uses)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        today = WEEKDAYS[local_time(situation).weekday()]
-        return np.array([today in use for use in self.uses], dtype=np.bool_)
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        days = [WEEKDAYS[local_time(one).weekday()] for one in situations]
+        return np.array([[day in use for use in self.uses] for day in days], dtype=np.bool_)
 
 
 class HoursTable:
     def __init__(self, uses: Sequence[AtHours], feature_names: Sequence[str]) -> None:  # noqa: ARG002
         self.spans = tuple(use.hours for use in uses)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        minute = minute_of_day(local_time(situation))
-        return np.array([within(span, minute) for span in self.spans], dtype=np.bool_)
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        minutes = [minute_of_day(local_time(one)) for one in situations]
+        return np.array([[within(span, minute) for span in self.spans] for minute in minutes], dtype=np.bool_)
 
 
 class CartTable:
     def __init__(self, uses: Sequence[InCart], feature_names: Sequence[str]) -> None:  # noqa: ARG002
         self.uses = tuple((frozenset(use.cart.categories), frozenset(use.cart.products)) for use in uses)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        categories = {line.category for line in situation.cart}
-        products = {line.product_id for line in situation.cart}
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        carts = [({line.category for line in one.cart}, {line.product_id for line in one.cart}) for one in situations]
         return np.array(
-            [not (wanted.isdisjoint(categories) and named.isdisjoint(products)) for wanted, named in self.uses],
+            [
+                [not (wanted.isdisjoint(categories) and named.isdisjoint(products)) for wanted, named in self.uses]
+                for categories, products in carts
+            ],
             dtype=np.bool_,
         )
 
@@ -236,10 +240,11 @@ class BoughtTable:
     def __init__(self, uses: Sequence[Bought], feature_names: Sequence[str]) -> None:  # noqa: ARG002
         self.uses = tuple((use.bought.categories, frozenset(use.bought.products), int(use.within_days * DAY)) for use in uses)
 
-    def holds(self, situation: Situation) -> BoolArray:
-        if situation.part is None:
-            return np.zeros(len(self.uses), dtype=np.bool_)
-        return np.array([self._holds(situation.part, situation.now, *use) for use in self.uses], dtype=np.bool_)
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        return np.array(
+            [[one.part is not None and self._holds(one.part, one.now, *use) for use in self.uses] for one in situations],
+            dtype=np.bool_,
+        )
 
     @staticmethod
     def _holds(part: Part, now: int, categories: tuple[str, ...], products: frozenset[str], span: int) -> bool:

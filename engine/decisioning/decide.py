@@ -6,7 +6,7 @@ first and are never drawn; a fallback fills a placement in which nothing else is
 here writes: a decision says what it wants of the ledger, and the store admits it or refuses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from engine.decisioning.arbitration import sharpened, slate
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
+from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.empty import hint_for, reason_for
 from engine.decisioning.experiment import variation_of
 from engine.decisioning.frequency import after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
 from engine.decisioning.policy import Arbitration, Policy, Ranker, arbitration_of
-from engine.decisioning.scoring import Scored, Scorers, score
+from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.moments import SECOND, Millis
 
@@ -33,17 +34,28 @@ def decide(situation: Situation, catalogue: Catalogue, scorers: Scorers, policy:
 
     Every placement has to be declared in the policy; its `max` bounds how many offers it gets.
     """
-    desk = _Desk(situation, catalogue, scorers, policy)
-    return desk.decision(tuple(desk.fill(wanted) for wanted in situation.placements))
+    return decide_all([situation], catalogue, scorers, policy)[0]
+
+
+def decide_all(situations: Sequence[Situation], catalogue: Catalogue, scorers: Scorers, policy: Policy) -> list[Decision]:
+    """Each situation's decision, for less than they cost one by one. Nobody's depends on who else is in the group."""
+    eligibility, readings = Eligibility(situations, catalogue), Readings(situations, catalogue.columns, scorers)
+    decisions = []
+    for which, situation in enumerate(situations):
+        desk = _Desk(situation, catalogue, policy, Gates(situation, catalogue, policy, eligibility, which), readings, which)
+        decisions.append(desk.decision(tuple([desk.fill(wanted) for wanted in situation.placements])))
+    return decisions
 
 
 class _Desk:
     """One decision in the making: which offers are taken, and what will be asked of ledger and stock."""
 
-    def __init__(self, situation: Situation, catalogue: Catalogue, scorers: Scorers, policy: Policy) -> None:
-        self.situation, self.catalogue, self.scorers, self.policy = situation, catalogue, scorers, policy
-        self.columns = catalogue.columns
-        self.gates = Gates(situation, catalogue, policy)
+    def __init__(
+        self, situation: Situation, catalogue: Catalogue, policy: Policy, gates: Gates, readings: Readings, which: int
+    ) -> None:
+        self.situation, self.catalogue, self.policy = situation, catalogue, policy
+        self.columns, self.gates = catalogue.columns, gates
+        self.readings, self.which = readings, which
         self.variation, self.ranker = variation_of(situation.unit, policy)
         self.taken: list[int] = []
         self.claims: list[Claim] = []
@@ -85,7 +97,7 @@ class _Desk:
         earlier = {offer.repeats for one in filled for offer in one.offers}
         repeats = len(earlier) == 1 and "" not in earlier and all(one.offers for one in filled)
         writes = not (repeats or situation.dry_run or situation.ledger is None)
-        learned = self.scorers.learned
+        learned = self.readings.learned
         return Decision(
             decision_id=earlier.pop() if repeats else situation.decision_id,
             attempt=situation.attempt,
@@ -151,7 +163,7 @@ class _Desk:
         rows = (self._open(alive) & self.columns.sell).nonzero()[0]
         if not len(rows) or self.situation.late:
             return []
-        scored = score(self.situation, self.columns, self.scorers, name, rows, self.ranker)
+        scored = self.readings.score(self.which, name, rows, self.ranker)
         if scored.ranker != self.ranker and "model" not in self.degraded:
             self.degraded.append("model")
         arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker, name)
@@ -163,7 +175,7 @@ class _Desk:
         return offers
 
     def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:
-        learned = self.scorers.learned
+        learned = self.readings.learned
         labels = learned.version if ranker == "learned" and learned is not None else 0
         return sharpened(arbitration_of(self.policy, name), labels)
 

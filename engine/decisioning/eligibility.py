@@ -1,17 +1,19 @@
-"""May this offer be made at all, apart from consent and caps? Each rule answers for all offers at once.
+"""May this offer be made at all, apart from consent and caps? Each rule answers for all offers and situations at once.
 
 A rule that concerns no offer of the catalogue is left out when the catalogue is loaded. A new rule kind is a class and
 a line in `RULES`; a new kind of condition for marketers belongs in `conditions`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from engine.decisioning.catalogue import FOR_EVER, Catalogue, Columns, Conditions, Rule
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.offers import locale_chain
 from engine.decisioning.situation import Situation
+from engine.features.affinity import habits_of
 from engine.moments import DAY, rfc3339
 
 
@@ -21,7 +23,7 @@ class Status:
     def concerns(self, columns: Columns) -> bool:
         return not columns.live.all()
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:  # noqa: ARG002
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:  # noqa: ARG002
         return columns.live
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
@@ -38,8 +40,9 @@ class Dates:
     def concerns(self, columns: Columns) -> bool:
         return bool((columns.starts > 0).any() or (columns.ends < FOR_EVER).any())
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        running: BoolArray = (columns.starts <= situation.now) & (columns.ends > situation.now)
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        now = np.array([one.now for one in situations])[:, None]
+        running: BoolArray = (columns.starts <= now) & (columns.ends > now)
         return running
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
@@ -55,8 +58,8 @@ class Channels:
     def concerns(self, columns: Columns) -> bool:
         return not columns.any_channel.all()
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        return columns.channel.get(situation.channel, columns.any_channel)
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        return np.stack([columns.channel.get(one.channel, columns.any_channel) for one in situations])
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
         columns = catalogue.columns
@@ -70,8 +73,11 @@ class Locales:
     def concerns(self, columns: Columns) -> bool:
         return not (columns.unbound.all() and columns.content_in.get("default", columns.nothing).all())
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        chain = locale_chain(situation.locale)
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        return np.stack([self._mask(columns, one.locale) for one in situations])
+
+    def _mask(self, columns: Columns, locale: str) -> BoolArray:
+        chain = locale_chain(locale)
         fits: BoolArray = self._any(columns, columns.bound_to, chain) | columns.unbound
         return fits & self._any(columns, columns.content_in, chain)
 
@@ -91,12 +97,8 @@ class Excluded:
     def concerns(self, columns: Columns) -> bool:  # noqa: ARG002
         return True
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        if not situation.exclude:
-            return columns.everything
-        mask = columns.everything.copy()
-        mask[[columns.row[name] for name in situation.exclude if name in columns.row]] = False
-        return mask
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        return _without(columns, [[columns.row[name] for name in one.exclude if name in columns.row] for one in situations])
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
         return "the request excludes it"
@@ -108,12 +110,18 @@ class NotJustBought:
     def concerns(self, columns: Columns) -> bool:
         return bool(columns.bought_products or columns.bought_categories)
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        rows = self._rows(columns, situation)
-        if not rows:
-            return columns.everything
-        mask = columns.everything.copy()
-        mask[rows] = False
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        mask = _without(columns, [self._rows(columns, one) for one in situations])
+        silences, known = columns.silences, [(at, one.part, one.now) for at, one in enumerate(situations) if one.part is not None]
+        if not known or not silences.names:
+            return mask
+        last = habits_of([part.purchases.categories for _, part, _ in known], silences.names)[..., 1]
+        age = np.array([now for _, _, now in known], dtype=np.float64)[:, None] - last
+        lately = np.logical_or.reduceat(age[:, silences.name] < silences.span_ms, silences.start, axis=1)
+        if not lately.any():
+            return mask
+        mask = np.array(np.broadcast_to(mask, (len(situations), len(columns.everything))))
+        mask[np.array([at for at, _, _ in known])[:, None], silences.rows] &= ~lately
         return mask
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
@@ -121,24 +129,15 @@ class NotJustBought:
 
     @staticmethod
     def _rows(columns: Columns, situation: Situation) -> list[int]:
-        """The rows of `_silenced`, in no order and without words: every decision asks for them."""
+        """What the cart and the products bought last silence; rows of `_silenced` without words."""
         products, categories = columns.bought_products, columns.bought_categories
         rows: list[int] = []
         for line in situation.cart:
             rows += [row for row, _ in (*products.get(line.product_id, ()), *categories.get(line.category, ()))]
-        if situation.part is None:
+        if situation.part is None or not products:
             return rows
-        bought, now = situation.part.purchases, situation.now
-        names, numbers = bought.categories.names, memoryview(bought.categories.numbers).cast("d")
-        for name, silenced in categories.items():
-            place = names.get(name)
-            if place is not None:
-                age = now - numbers[3 * place + 1]
-                for row, span in silenced:
-                    if age < span:
-                        rows.append(row)
-        for purchase in bought.last if products else ():
-            age = now - purchase.at
+        for purchase in situation.part.purchases.last:
+            age = situation.now - purchase.at
             if age < columns.silence_ms:
                 for name in purchase.products:
                     rows += [row for row, span in products.get(name, ()) if age < span]
@@ -173,16 +172,18 @@ class Written:
     def concerns(self, columns: Columns) -> bool:
         return columns.conditions is not None
 
-    def mask(self, columns: Columns, situation: Situation) -> BoolArray:
-        if columns.conditions is None:
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        conditions = columns.conditions
+        if conditions is None:
             return columns.everything
-        held = _clauses(columns.conditions, situation)
-        if not columns.conditions.one_each:
-            held = np.logical_and.reduceat(held, columns.conditions.row_start)
-        mask = columns.everything.copy()
-        mask[columns.conditions.rows] = held
-        if situation.vector is None or situation.part is None:
-            mask &= ~columns.conditions.reads_profile
+        held = _clauses(conditions, situations)
+        if not conditions.one_each:
+            held = np.logical_and.reduceat(held, conditions.row_start, axis=1)
+        mask = np.ones((len(situations), len(columns.everything)), dtype=np.bool_)
+        mask[:, conditions.rows] = held
+        for at, one in enumerate(situations):
+            if one.vector is None or one.part is None:
+                mask[at] &= ~conditions.reads_profile
         return mask
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
@@ -194,30 +195,62 @@ class Written:
         at = int(np.flatnonzero(conditions.rows == row)[0])
         start = int(conditions.row_start[at])
         words = conditions.words[at]
-        held = _clauses(conditions, situation)[start : start + len(words)]
+        held = _clauses(conditions, [situation])[0, start : start + len(words)]
         return "needs " + "; ".join(word for word, holds in zip(words, held, strict=True) if not holds)
 
 
-def _clauses(conditions: Conditions, situation: Situation) -> BoolArray:
-    answers = [table.holds(situation) for table in conditions.tables]
-    uses = answers[0] if len(answers) == 1 else np.concatenate(answers)
-    clauses = uses[conditions.literal]
+def _clauses(conditions: Conditions, situations: Sequence[Situation]) -> BoolArray:
+    answers = [table.holds(situations) for table in conditions.tables]
+    uses = answers[0] if len(answers) == 1 else np.concatenate(answers, axis=1)
+    clauses = uses[:, conditions.literal]
     if conditions.any_negated:
         clauses ^= conditions.negated
     if not conditions.single:
-        clauses = np.logical_or.reduceat(clauses, conditions.clause_start)
+        clauses = np.logical_or.reduceat(clauses, conditions.clause_start, axis=1)
     return clauses
+
+
+def _without(columns: Columns, rows: Sequence[list[int]]) -> BoolArray:
+    """Everything but some rows, for each situation."""
+    if not any(rows):
+        return columns.everything
+    mask = np.ones((len(rows), len(columns.everything)), dtype=np.bool_)
+    for at, some in enumerate(rows):
+        mask[at, some] = False
+    return mask
 
 
 RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Written())
 """In the order in which a reason is named where several apply."""
 
 
-def eligible(columns: Columns, rules: tuple[Rule, ...], situation: Situation) -> BoolArray:
-    """True where no rule objects. The result may be shared: copy before writing."""
-    together = columns.everything
-    for rule in rules:
-        mask = rule.mask(columns, situation)
-        if mask is not columns.everything:
-            together = mask if together is columns.everything else together & mask
-    return together
+class Eligibility:
+    """What no rule objects to, for a group of situations that are decided together."""
+
+    def __init__(self, situations: Sequence[Situation], catalogue: Catalogue) -> None:
+        self._situations, self._catalogue = situations, catalogue
+        self._on: dict[str, dict[int, BoolArray]] = {}
+
+    def mask(self, which: int, channel: str) -> BoolArray:
+        """For one of the group, on the channel of the contact. The result may be shared: copy before writing."""
+        if channel not in self._on:
+            # Who asks on another channel is never contacted on this one.
+            reached = {at: on(one, channel) for at, one in enumerate(self._situations) if one.channel in ("", channel)}
+            together = self._together(list(reached.values()))
+            rows = together if together.ndim == 2 else [together] * len(reached)
+            self._on[channel] = dict(zip(reached, rows, strict=True))
+        return self._on[channel][which]
+
+    def _together(self, situations: Sequence[Situation]) -> BoolArray:
+        columns = self._catalogue.columns
+        together = columns.everything
+        for rule in self._catalogue.rules:
+            mask = rule.mask(columns, situations)
+            if mask is not columns.everything:
+                together = mask if together is columns.everything else together & mask
+        return together
+
+
+def on(situation: Situation, channel: str) -> Situation:
+    """The situation with the channel of the contact."""
+    return situation if channel == situation.channel else replace(situation, channel=channel)

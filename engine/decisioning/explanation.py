@@ -5,6 +5,7 @@ Nothing is written and nothing is drawn that was not drawn anyway: an explained 
 
 from collections.abc import Iterator
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -12,11 +13,12 @@ from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import clock
 from engine.decisioning.decide import decide
 from engine.decisioning.decision import Chosen, Decision, Filled
+from engine.decisioning.eligibility import Eligibility, on
 from engine.decisioning.frequency import after_taking
 from engine.decisioning.gates import CAP, CONSENT, ELIGIBILITY, HOLDOUT, PLACEMENT, SERVICE, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import EMPTY, count
 from engine.decisioning.policy import Policy
-from engine.decisioning.scoring import Scored, Scorers, score
+from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import Situation
 from engine.moments import DAY
 
@@ -39,7 +41,7 @@ def explain(
 ) -> tuple[Decision, tuple[Explained, ...]]:
     """The decision as a dry run, with one entry for every offer of the catalogue and placement asked for."""
     decision = decide(replace(situation, dry_run=True), catalogue, scorers, policy)
-    gates = Gates(situation, catalogue, policy)
+    gates = Gates(situation, catalogue, policy, Eligibility([situation], catalogue), 0)
     return decision, tuple(one for filled in decision.placements for one in _Teller(gates, scorers, decision, filled).entries())
 
 
@@ -73,7 +75,8 @@ class _Teller:
             return None
         arms = self.columns.arms[self.filled.name]
         kept = arms.rows[[row in set(rows) for row in arms.rows.tolist()]]
-        return score(self.situation, self.columns, self.scorers, self.filled.name, kept, self.decision.ranker)
+        readings = Readings([self.situation], self.columns, self.scorers)
+        return readings.score(0, self.filled.name, kept, self.decision.ranker)
 
     def _contributions(self, row: int) -> dict[str, float]:
         scored, vector = self.scored, self.situation.vector
@@ -87,11 +90,11 @@ class _Teller:
             case "random":
                 return {}
             case "rule":
-                return {"affinity.rule_logit": float(scored.cross[place, 0])}
+                return {"affinity.rule_logit": float(scored.cross[scored.row[place], 0])}
             case ranker:
                 scorer = self.scorers.learned if ranker == "learned" else None
                 terms = (scorer or self.scorers.frozen).contributions(
-                    vector, scored.arms.features[place], scored.cross[place], self.columns.ids[row]
+                    vector, scored.arms.features[place], scored.cross[scored.row[place]], self.columns.ids[row]
                 )
                 return {name: round(term, 6) for name, term in terms.items() if term}
 
@@ -118,9 +121,9 @@ class _Teller:
                 return f"quiet hours until {clock(span.end)}" if span is not None else "quiet hours"
 
     def _rule(self, row: int) -> str:
-        situation = self.gates.on(self.gates.channels(self.filled.name)[0])
+        situation = on(self.situation, self.gates.channels(self.filled.name)[0])
         for rule in self.catalogue.rules:
-            if not rule.mask(self.columns, situation)[row]:
+            if not np.atleast_2d(rule.mask(self.columns, [situation]))[0, row]:
                 return rule.words(self.catalogue, row, situation)
         return "not eligible"
 

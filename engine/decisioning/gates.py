@@ -6,11 +6,9 @@
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, within
-from engine.decisioning.eligibility import eligible
+from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.experiment import in_holdout
 from engine.decisioning.frequency import held, within_caps
 from engine.decisioning.ledger import MOST_ENTRIES, pruned
@@ -24,10 +22,14 @@ _NOTHING_HELD: Mapping[int, str] = {}
 
 
 class Gates:
-    """The masks of one decision. Those that no placement changes are computed once and shared."""
+    """The masks of one decision. Those that no placement changes are computed once and shared.
 
-    def __init__(self, situation: Situation, catalogue: Catalogue, policy: Policy) -> None:
+    `eligibility` answers for the whole group of situations that are decided together; this is the one at `which`.
+    """
+
+    def __init__(self, situation: Situation, catalogue: Catalogue, policy: Policy, eligibility: Eligibility, which: int) -> None:
         self.situation = situation
+        self._eligibility, self._which = eligibility, which
         self.catalogue = catalogue
         self.policy = policy
         self.columns = columns = catalogue.columns
@@ -39,7 +41,6 @@ class Gates:
         self.cap = self._cap()
         self.stock = self._stock()
         self._consent: dict[tuple[str, ...], BoolArray] = {}
-        self._eligible: dict[str, BoolArray] = {}
 
     def masks(self, placement: str) -> tuple[Masks, Mapping[int, str]]:
         """One mask for each of `STAGES`, and the rows that a live reservation is held of, with its decision.
@@ -60,7 +61,7 @@ class Gates:
             self.consent(channels),
             self.holdout,
             columns.placement[placement],
-            self.eligible(channels[0]),
+            self._eligibility.mask(self._which, channels[0]),
             self.service,
             cap,
             stock,
@@ -107,18 +108,6 @@ class Gates:
             if status != "granted":
                 return status
         return "granted"
-
-    def eligible(self, channel: str) -> BoolArray:
-        """Offers that no eligibility rule objects to on a channel."""
-        mask = self._eligible.get(channel)
-        if mask is None:
-            mask = eligible(self.columns, self.catalogue.rules, self.on(channel))
-            self._eligible[channel] = mask
-        return mask
-
-    def on(self, channel: str) -> Situation:
-        """The situation with the channel of the contact."""
-        return self.situation if channel == self.situation.channel else replace(self.situation, channel=channel)
 
     def quiet(self, channels: tuple[str, ...]) -> BoolArray:
         """In quiet hours only duties go out on push channels."""

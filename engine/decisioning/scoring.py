@@ -2,9 +2,12 @@
 
 Whoever ranks, the readings are the same and are logged, so a model can learn from every variation. A ranker that has
 nothing to go by gives way to the next: a model to the personal-frequency rule, the rule to what is popular.
+
+Decisions that are made together are read together (`Readings`). What is read and judged of one is the same to the last
+bit whoever else is in the group, so a decision can be made again, alone, from its log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -14,8 +17,8 @@ from numpy.typing import NDArray
 from engine.decisioning.catalogue import Arms, Catalogue, Columns
 from engine.decisioning.policy import Ranker
 from engine.decisioning.situation import Situation
-from engine.features.affinity import read_cross
-from engine.models.scoring import OfferScorer
+from engine.features.affinity import Crossed, cross_all
+from engine.models.scoring import OfferScorer, probability_of
 
 FloatArray = NDArray[np.float64]
 
@@ -57,7 +60,9 @@ class Scored(Struct, frozen=True, eq=False):
     probability: FloatArray
     value: FloatArray
     cross: FloatArray | None
-    """Readings of customer × arm, for all arms of the placement."""
+    """Distinct readings of customer × arm, for the whole group."""
+    row: NDArray[np.intp]
+    """Arm of the placement → its row in `cross`."""
     ranker: Ranker
     """Who ranked in the end."""
 
@@ -91,25 +96,91 @@ def _prepared(
     ids = [columns.ids[row] for row in arms.rows]
     return Prepared(
         crowd=crowd,
-        popularity=arms.promotions.total(crowd),
+        popularity=arms.promotions.by_kind(crowd)[arms.promotions.kind],
         learned=learned.prepare(ids, arms.features),
         frozen=frozen.prepare(ids, arms.features),
     )
 
 
-def score(
-    situation: Situation, columns: Columns, scorers: Scorers, placement: str, rows: NDArray[np.intp], ranker: Ranker
-) -> Scored:
-    """Probabilities and values of the offers in `rows`; at least one."""
-    arms, prepared = columns.arms[placement], scorers.prepared[placement]
-    places = arms.place[rows]
-    cross = None
-    if situation.part is not None and situation.vector is not None:
-        cross = read_cross(situation.part, arms.promotions, prepared.crowd, situation.now)
-    who = _able(ranker, scorers, cross is not None)
-    probability = _probability(who, situation, scorers, prepared, places, cross)
-    value = probability * columns.worth[rows] - columns.cost[rows]
-    return Scored(arms, places, rows, probability, value, cross, who)
+class Together(Struct, frozen=True, eq=False):
+    """One placement's readings of the customers of a group of whom something is known."""
+
+    crossed: Crossed
+    vectors: FloatArray
+    member: Mapping[int, int]
+    """Place in the group → place among those that were read."""
+
+
+class Readings:
+    """What a group of decisions reads of customers and offers, placement by placement, when it is first asked for."""
+
+    def __init__(self, situations: Sequence[Situation], columns: Columns, scorers: Scorers) -> None:
+        self._situations, self._columns, self._scorers = situations, columns, scorers
+        self.learned = scorers.learned
+        self._together: dict[str, Together | None] = {}
+        self._logits: dict[tuple[str, Ranker], tuple[FloatArray, FloatArray]] = {}
+
+    def score(self, which: int, placement: str, rows: NDArray[np.intp], ranker: Ranker) -> Scored:
+        """Probabilities and values of the offers in `rows`, at least one, for one of the group."""
+        columns = self._columns
+        arms, places = columns.arms[placement], columns.arms[placement].place[rows]
+        together = self._read(placement)
+        at = together.member.get(which) if together is not None else None
+        if together is None or at is None:
+            cross, row = None, arms.promotions.kind
+        else:
+            cross, row = together.crossed.rows, together.crossed.row[at]
+        who = _able(ranker, self._scorers, cross is not None)
+        probability = self._probability(who, placement, at, places, row)
+        value = probability * columns.worth[rows] - columns.cost[rows]
+        return Scored(arms, places, rows, probability, value, cross, row, who)
+
+    def _read(self, placement: str) -> Together | None:
+        if placement not in self._together:
+            read = [
+                (at, one.part, one.vector, one.now)
+                for at, one in enumerate(self._situations)
+                if one.part is not None and one.vector is not None and any(asked.name == placement for asked in one.placements)
+            ]
+            promotions, crowd = self._columns.arms[placement].promotions, self._scorers.prepared[placement].crowd
+            self._together[placement] = Together(
+                cross_all([part for _, part, _, _ in read], promotions, crowd, [now for _, _, _, now in read]),
+                np.stack([vector for _, _, vector, _ in read]),
+                {at: member for member, (at, _, _, _) in enumerate(read)},
+            ) if read else None  # fmt: skip
+        return self._together[placement]
+
+    def _probability(
+        self, ranker: Ranker, placement: str, at: int | None, places: NDArray[np.intp], row: NDArray[np.intp]
+    ) -> FloatArray:
+        prepared = self._scorers.prepared[placement]
+        match ranker:
+            case "random":
+                return np.ones(len(places))
+            case "popularity":
+                return prepared.popularity[places]
+            case "rule":
+                return self._terms(placement, ranker)[1][row[places]]
+            case "learned" | "frozen":
+                customers, pairs = self._terms(placement, ranker)
+                offers = prepared.learned if ranker == "learned" else prepared.frozen
+                return probability_of(offers[places] + (customers[at or 0] + pairs[row[places]]))
+            case other:
+                assert_never(other)
+
+    def _terms(self, placement: str, ranker: Ranker) -> tuple[FloatArray, FloatArray]:
+        """What each customer and each row of the readings adds to a model's logits; a rule's rows are probabilities."""
+        found = self._logits.get((placement, ranker))
+        together = self._read(placement)
+        if found is None and together is not None:
+            scorer = self._scorers.learned if ranker == "learned" else None
+            if ranker == "rule":
+                found = together.vectors[:, 0], probability_of(together.crossed.rows[:, 0])
+            else:
+                found = (scorer or self._scorers.frozen).terms(together.vectors, together.crossed.rows)
+            self._logits[placement, ranker] = found
+        assert found is not None, "nobody ranks by readings that are not there"
+        return found
 
 
 def _able(ranker: Ranker, scorers: Scorers, readable: bool) -> Ranker:
@@ -118,40 +189,10 @@ def _able(ranker: Ranker, scorers: Scorers, readable: bool) -> Ranker:
     return ranker if readable or ranker == "random" else "popularity"
 
 
-def _probability(
-    ranker: Ranker,
-    situation: Situation,
-    scorers: Scorers,
-    prepared: Prepared,
-    places: NDArray[np.intp],
-    cross: FloatArray | None,
-) -> FloatArray:
-    if ranker == "popularity" or cross is None or situation.vector is None:
-        return np.ones(len(places)) if ranker == "random" else prepared.popularity[places]
-    match ranker:
-        case "learned":
-            scorer = scorers.learned or scorers.frozen
-            return scorer.score_prepared(situation.vector, _of(prepared.learned, places), _of(cross, places))
-        case "frozen":
-            return scorers.frozen.score_prepared(situation.vector, _of(prepared.frozen, places), _of(cross, places))
-        case "rule":
-            odds: FloatArray = np.exp(-cross[places, 0])
-            return 1.0 / (1.0 + odds)
-        case "random":
-            return np.ones(len(places))
-        case other:
-            assert_never(other)
-
-
-def _of(values: FloatArray, places: NDArray[np.intp]) -> FloatArray:
-    """Values at some places; all of them are not copied, since places are in order and none stands twice."""
-    return values if len(values) == len(places) else values[places]
-
-
 def recorded(scored: Scored, index: int, vector: FloatArray | None) -> bytes:
     """The readings that one scored arm was judged by (customer, offer, both), as little-endian float32; maybe none."""
     if scored.cross is None or vector is None:
         return b""
     place = scored.places[index]
-    together = np.concatenate((vector, scored.arms.features[place], scored.cross[place]))
+    together = np.concatenate((vector, scored.arms.features[place], scored.cross[scored.row[place]]))
     return together.astype("<f4").tobytes()

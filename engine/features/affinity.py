@@ -1,13 +1,14 @@
 """Readings of a customer and an offer together: how near what it promotes is to what they buy.
 
-Everything is computed for the catalogue's distinct categories first and then gathered per offer, so the cost depends on the
-catalogue's breadth and hardly on its length.
+What offers promote is read once for each distinct set of categories, and for all customers of a group at once: the cost
+depends on the catalogue's breadth and hardly on its length, and each call into numpy is shared by the group.
 """
 
 from collections.abc import Mapping, Sequence
-from math import exp2
+from itertools import repeat
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.features.base import Reading
@@ -37,6 +38,10 @@ CROSS: tuple[Reading, ...] = (
     Reading("offers.times_taken", "times", 0, 50, "how often they took this offer"),
 )
 CROSS_NAMES: tuple[str, ...] = tuple(reading.name for reading in CROSS)
+_NOTHING = "\x00"
+_NOWHERE = repeat(-1)
+_NEVER = np.array([0.0, -np.inf, 0.0]).tobytes()
+_HABIT = len(_NEVER)
 _LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)
 _HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)
 _TRIPS = SUMS.quantities.index("trips")
@@ -44,58 +49,74 @@ _MONTHS = SUMS.half_life_days.index(CATEGORY_HALF_LIFE_DAYS)
 
 
 class Promotions:
-    """What each of K offers promotes, as indices: `categories` are the distinct ones, one more row stands for none.
+    """What each of K offers promotes. Offers that promote the same read the same, so readings have a row for each `kind`.
 
-    `promoted` gives each offer's categories; an offer of several reads as their sum, its dates as their newest.
+    `categories` are the distinct names; a kind is a set of them, maybe none. A kind of several reads as their sum, its
+    dates as their newest.
     """
 
     def __init__(self, offer_ids: Sequence[str], promoted: Sequence[Sequence[str]]) -> None:
         self.categories = tuple(sorted({name for names in promoted for name in names}))
         row = {name: index for index, name in enumerate(self.categories)}
-        nothing = len(self.categories)
-        chosen = [[row[name] for name in names] or [nothing] for names in promoted]
+        kinds = {kind: place for place, kind in enumerate(dict.fromkeys(tuple(names) for names in promoted))}
+        chosen = [[row[name] for name in kind] or [len(row)] for kind in kinds]
         self.offer_row = {offer_id: index for index, offer_id in enumerate(offer_ids)}
+        self.kind = np.array([kinds[tuple(names)] for names in promoted], dtype=np.intp)
+        """The kind of each offer."""
+        self.kinds = len(kinds)
         self._flat = np.array([index for rows in chosen for index in rows], dtype=np.intp)
         self._starts = np.cumsum([0, *(len(rows) for rows in chosen)])[:-1].astype(np.intp)
-        self.single = len(self._flat) == len(chosen)
-        self.size = len(chosen)
+        self._single = len(self._flat) == len(chosen)
+        self.names = tuple((*self.categories, _NOTHING)[index] for index in self._flat.tolist())
+        """The categories of all kinds, one kind behind the other; one that nobody buys where a kind has none."""
 
     def popularity(self, shares: Mapping[str, float]) -> Matrix:
         """Everybody's share of purchases with each category, aligned to `categories` and none."""
         return np.array([*(shares.get(name, 0.0) for name in self.categories), 0.0])
 
-    def by_offer(self, rows: Matrix) -> Matrix:
-        """Rows per offer, for rows that are per category where each offer has one; always a new matrix."""
-        return rows[self._flat] if self.single else rows
+    def by_kind(self, by_category: Matrix) -> Matrix:
+        """One number per category, and none, to one per kind: summed."""
+        return self.total(by_category[self._flat])
 
-    def total(self, by_category: Matrix) -> Matrix:
-        """Rows per category to rows per offer, summed."""
-        gathered = by_category[self._flat]
-        return gathered if self.single or not self.size else np.add.reduceat(gathered, self._starts)
+    def total(self, by_name: Matrix) -> Matrix:
+        """Columns aligned to `names` to columns per kind, summed."""
+        return by_name if self._single else np.add.reduceat(by_name, self._starts, axis=-1)
 
-    def newest(self, by_category: Matrix) -> Matrix:
-        """Rows per category to rows per offer, the largest."""
-        gathered = by_category[self._flat]
-        return gathered if self.single or not self.size else np.maximum.reduceat(gathered, self._starts)
+    def newest(self, by_name: Matrix) -> Matrix:
+        """Columns aligned to `names` to columns per kind, the largest."""
+        return by_name if self._single else np.maximum.reduceat(by_name, self._starts, axis=-1)
+
+
+class Crossed(Struct, frozen=True, eq=False):
+    """Readings of some customers and all offers: `rows` are the distinct ones, `row` says where each offer's stands."""
+
+    rows: Matrix
+    row: tuple[NDArray[np.intp], ...]
+    """For each customer, the row of each offer."""
 
 
 def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Millis) -> Matrix:
-    """Shape (offers, len(CROSS_NAMES)), clipped and rounded to float32 like the customer's own readings.
+    """Shape (offers, len(CROSS_NAMES)) for one customer: what `cross_all` reads, offer by offer."""
+    crossed = cross_all([part], promotions, popularity, [now])
+    return crossed.rows[crossed.row[0]]
+
+
+def cross_all(parts: Sequence[Part], promotions: Promotions, popularity: Matrix, nows: Sequence[Millis]) -> Crossed:
+    """Rows of len(CROSS_NAMES), clipped and rounded to float32 like the customer's own readings; at least one customer.
 
     Column 0 is the personal-frequency rule: the share of the customer's purchases with the category, both fading over
     56 days, shrunk towards everybody's share by two purchases' worth.
+
+    A row depends on its customer alone, to the last bit: whoever is read together with others reads the same alone.
     """
-    bought = part.purchases
-    trips = max(SUMS.read_one(bought.sums, bought.sums_at, now, _MONTHS, _TRIPS), 0.0) if bought.sums else 0.0
-    count, days, known = _habit(bought.categories, promotions, now, CATEGORY_HALF_LIFE_DAYS)
-    crowd = popularity
-    # An offer of one category reads as its category does; only sums and newest of several are worked out by offer.
-    if not promotions.single:
-        count, crowd = promotions.total(count), promotions.total(crowd)
-        days, known = -promotions.newest(-days), promotions.newest(known)
+    size, now = promotions.kinds, np.array(nows, dtype=np.float64)[:, None]
+    trips = np.array([_trips(part, at) for part, at in zip(parts, nows, strict=True)])[:, None]
+    count, days, known = _habits([part.purchases.categories for part in parts], promotions, now, CATEGORY_HALF_LIFE_DAYS)
+    count, days, known = promotions.total(count), -promotions.newest(-days), promotions.newest(known)
+    crowd = promotions.by_kind(popularity)
     share = (count + PRIOR_TRIPS * crowd) / (trips + PRIOR_TRIPS)
     share = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)
-    columns = np.zeros((len(CROSS), len(count)))
+    columns = np.zeros((len(CROSS), len(parts), size))
     columns[0] = np.log(share / (1.0 - share))
     columns[1] = days
     columns[2] = count
@@ -103,37 +124,49 @@ def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Mill
     columns[4] = crowd
     columns[5] = 1.0 - known
     columns[9] = LONG_AGO_DAYS
-    if part.browsing.viewed.names:
-        views = _habit(part.browsing.viewed, promotions, now, VIEW_HALF_LIFE_DAYS)[0]
-        columns[6] = views if promotions.single else promotions.total(views)
-    if part.browsing.cart:
-        held = {line.category for line in part.browsing.cart}
-        in_cart = np.array([*(float(name in held) for name in promotions.categories), 0.0])
-        columns[7] = in_cart if promotions.single else promotions.newest(in_cart)
-    matrix = promotions.by_offer(np.minimum(np.maximum(columns.T, _LOWS), _HIGHS))
-    for offer_id, tally in part.offers.tallies.items():
-        row = promotions.offer_row.get(offer_id)
-        if row is not None:
-            told = (tally.shown, (now - tally.last_shown_at) / DAY, tally.redeemed)
-            matrix[row, 8:] = np.minimum(np.maximum(told, _LOWS[8:]), _HIGHS[8:])
-    return matrix.astype("<f4").astype(np.float64)
+    if any(part.browsing.viewed.names for part in parts):
+        viewed = _habits([part.browsing.viewed for part in parts], promotions, now, VIEW_HALF_LIFE_DAYS)[0]
+        columns[6] = promotions.total(viewed)
+    for place, part in enumerate(parts):
+        if part.browsing.cart:
+            held = {line.category for line in part.browsing.cart}
+            columns[7, place] = promotions.newest(np.array([float(name in held) for name in promotions.names]))
+    table = columns.reshape(len(CROSS), -1).T
+    rows = np.minimum(np.maximum(table, _LOWS), _HIGHS)
+    places: list[NDArray[np.intp]] = [promotions.kind + size * place for place in range(len(parts))]
+    own: list[Matrix] = []
+    for place, (part, at) in enumerate(zip(parts, nows, strict=True)):
+        for offer_id, tally in part.offers.tallies.items():
+            offer = promotions.offer_row.get(offer_id)
+            if offer is not None:
+                told = (tally.shown, (at - tally.last_shown_at) / DAY, tally.redeemed)
+                shown = np.minimum(np.maximum(told, _LOWS[8:]), _HIGHS[8:])
+                own.append(np.concatenate((rows[places[place][offer], :8], shown)))
+                places[place][offer] = len(rows) + len(own) - 1
+    together = np.concatenate((rows, np.stack(own))) if own else rows
+    return Crossed(together.astype("<f4", order="C").astype(np.float64), tuple(places))
 
 
-def _habit(habits: Habits, promotions: Promotions, now: Millis, half_life_days: float) -> tuple[Matrix, Matrix, Matrix]:
-    """Per category and none: decayed count now, days since, 1 where it was ever seen.
+def _trips(part: Part, now: Millis) -> float:
+    bought = part.purchases
+    return max(SUMS.read_one(bought.sums, bought.sums_at, now, _MONTHS, _TRIPS), 0.0) if bought.sums else 0.0
 
-    A loop over names, since a customer shares few of them with a catalogue and each call into numpy costs as much as three.
-    """
-    size = len(promotions.categories) + 1
-    counts, days, known = [0.0] * size, [LONG_AGO_DAYS] * size, [0.0] * size
-    names = habits.names
-    if names:
-        numbers = memoryview(habits.numbers).cast("d")
-        for at, name in enumerate(promotions.categories):
-            row = names.get(name)
-            if row is not None:
-                age = max((now - numbers[3 * row + 1]) / DAY, 0.0)
-                counts[at] = numbers[3 * row] * exp2(-age / half_life_days)
-                days[at] = age
-                known[at] = float(numbers[3 * row + 2] > 0.0)
-    return np.array(counts), np.array(days), np.array(known)
+
+def habits_of(habits: Sequence[Habits], names: Sequence[str]) -> Matrix:
+    """Shape (customers, names, 3): decayed count, last time, count; a name that one does not have was last seen never."""
+    found: list[int] = []
+    for one in habits:
+        found.extend(map(one.names.get, names, _NOWHERE))
+    starts = np.cumsum([1, *(len(one.numbers) // _HABIT for one in habits[:-1])])
+    place = np.array(found, dtype=np.intp).reshape(len(habits), -1)
+    place = np.where(place < 0, 0, place + starts[:, None])
+    return np.frombuffer(b"".join([_NEVER, *(one.numbers for one in habits)])).reshape(-1, 3)[place]
+
+
+def _habits(
+    habits: Sequence[Habits], promotions: Promotions, now: Matrix, half_life_days: float
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Per customer and name: decayed count now, days since (infinitely many where never), 1 where it was ever seen."""
+    numbers = habits_of(habits, promotions.names)
+    days = np.maximum((now - numbers[..., 1]) / DAY, 0.0)
+    return numbers[..., 0] * np.exp2(days * (-1.0 / half_life_days)), days, (numbers[..., 2] > 0.0).astype(np.float64)

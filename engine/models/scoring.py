@@ -51,13 +51,17 @@ class Terms:
         self._rest = -sum(float(bend.sum()) * max(-knot, 0.0) for knot, bend in self._knots)
 
     def logit(self, readings: Numbers) -> Numbers:
-        """The sum of the terms for a vector, or for each row of a matrix."""
+        """The sum of the terms for a vector, or for each row of a matrix.
+
+        Summed row by row: a product of matrices adds up in an order that depends on how many rows there are, and a
+        score must not depend on who else is scored.
+        """
         z = self._standardised(readings)
-        total = z @ self._lines
+        total = np.add.reduce(z * self._lines, axis=-1)
         if self._knots:
             bending = z[..., self._bending]
             for knot, bend in self._knots:
-                total = total + np.maximum(bending - knot, 0.0) @ bend
+                total = total + np.add.reduce(np.maximum(bending - knot, 0.0) * bend, axis=-1)
         return np.asarray(total + self._rest)
 
     def each(self, readings: Numbers) -> dict[str, float]:
@@ -76,6 +80,11 @@ class Terms:
         if self._plain.size:
             z[..., self._plain] = readings[..., self._plain]
         return z
+
+
+def probability_of(logits: Numbers) -> Numbers:
+    """Logits, bounded, as probabilities."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT))))
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -226,11 +235,14 @@ class OfferScorer:
 
     def score_prepared(self, customer: Numbers, prepared: Numbers, cross: Numbers) -> Numbers:
         """(K,) probabilities from the customer's readings (F,), `prepare`'s numbers (K,) and the joint ones (K, X)."""
+        customers, pairs = self.terms(customer[None], cross)
+        return probability_of(prepared + (customers[0] + pairs))
+
+    def terms(self, customers: Numbers, pairs: Numbers) -> tuple[Numbers, Numbers]:
+        """What each of N customers (N, F) and each of R joint rows (R, X) adds to a logit; `prepare`'s numbers are the rest."""
         if self._groups is None:
-            logits = cross[:, 0]
-        else:
-            logits = prepared + (float(self._groups[0].logit(customer)) + self._groups[2].logit(cross))
-        return np.asarray(1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT))))
+            return np.zeros(len(customers)), pairs[:, 0]
+        return self._groups[0].logit(customers), self._groups[2].logit(pairs)
 
     def score(self, customer: Numbers, offers: Numbers, cross: Numbers, offer_ids: Sequence[str] = ()) -> Numbers:
         """(K,) probabilities without preparation; without ids, every offer counts as a new one."""

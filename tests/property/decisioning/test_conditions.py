@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,8 +102,8 @@ def test_compiled_conditions_hold_where_each_tree_holds(written: Sequence[Sequen
     except TooManyClauses:
         return
 
-    for situation in SITUATIONS:
-        mask = Written().mask(catalogue.columns, situation)
+    masks = np.broadcast_to(Written().mask(catalogue.columns, SITUATIONS), (len(SITUATIONS), len(written)))
+    for situation, mask in zip(SITUATIONS, masks, strict=True):
         expected = [all(holds(condition, situation) for condition in conditions) for conditions in written]
         assert mask.tolist() == expected
         for row, fine in enumerate(expected):
@@ -118,4 +119,4 @@ def test_offers_that_read_the_customer_wait_until_there_is_one(written: Sequence
     except TooManyClauses:
         return
 
-    assert Written().mask(catalogue.columns, shop.absent()).tolist() == [False]
+    assert Written().mask(catalogue.columns, [shop.absent()]).tolist() == [[False]]

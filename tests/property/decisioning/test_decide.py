@@ -3,17 +3,25 @@
 from collections.abc import Callable
 from typing import Any, get_args
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import Feature
-from engine.decisioning.decide import decide
+from engine.decisioning.decide import decide, decide_all
 from engine.decisioning.explanation import explain
 from engine.decisioning.ledger import EMPTY, Ledger, commit, mark
+from engine.decisioning.offer_features import OFFER_NAMES
 from engine.decisioning.offers import KINDS, SERVICE_RECOVERY, Cap, Offer, Promotes
 from engine.decisioning.policy import Caps, Experiment, Holdout, Placement, Policy, Ranker, Variation
+from engine.decisioning.scoring import scorers_for
 from engine.decisioning.situation import PlacementRequest, Situation
+from engine.features.affinity import CROSS_NAMES
+from engine.features.vector import NAMES
+from engine.models.base import Example, recorded
+from engine.models.next_best_offer import NextBestOfferLearner
+from engine.models.scoring import OfferScorer
 from engine.moments import DAY, HOUR
 from engine.profiles.profile import Profile
 from tests import shop
@@ -24,6 +32,23 @@ PLACEMENTS = {
     "till": Placement(channel="pos", max=2, shown_when="decided"),
 }
 names = st.sampled_from(sorted(PLACEMENTS))
+
+
+def learned() -> OfferScorer:
+    """A model with a say of its own on every reading."""
+    chance = np.random.default_rng(5)
+    learner = NextBestOfferLearner(NAMES, OFFER_NAMES, CROSS_NAMES, "f")
+    rows = chance.lognormal(0.0, 2.0, (200, len(NAMES) + len(OFFER_NAMES) + len(CROSS_NAMES)))
+    learner.learn(
+        [
+            Example("next_best_offer", str(at), "u:1", 0, 1, float(at % 3 == 0), "f", recorded(row), f"offer-{at % 4}")
+            for at, row in enumerate(rows)
+        ]
+    )
+    return OfferScorer(learner.publish())
+
+
+LEARNED = learned()
 caps = st.lists(st.builds(Cap, count=st.integers(1, 3), window_days=st.sampled_from([0.5, 1.0, 7.0])), max_size=2)
 
 
@@ -68,6 +93,9 @@ histories = st.lists(
             shop.complained(shop.NOON - DAY),
             shop.bought(shop.NOON - 3 * DAY, ("p-1", "coffee")),
         ]
+    )
+    | st.builds(
+        shop.bought, st.integers(shop.NOON - 200 * DAY, shop.NOON), st.tuples(st.just("p"), st.sampled_from(shop.MARKET))
     ),
     max_size=4,
 )
@@ -207,3 +235,17 @@ def test_an_empty_profile_is_an_answer_not_an_error(world: tuple[Situation, Cata
 
     assert not any(offer.kind in ("sell", "thank_you") for offer in decision.offers)
     assert decision.degraded == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whoever_is_decided_together_with_others_gets_what_they_get_alone(data: st.DataObject) -> None:
+    situation, catalogue, policy = data.draw(worlds())
+    others = data.draw(st.lists(worlds().map(lambda world: world[0]), max_size=5))
+    strangers = [shop.situation(Profile("a:new"), placements=situation.placements), shop.absent(placements=situation.placements)]
+    group = data.draw(st.permutations([situation, *others, *strangers]))
+    scorers = data.draw(st.sampled_from([shop.scorers(catalogue), scorers_for(catalogue, LEARNED, LEARNED)]))
+
+    decisions = decide_all(group, catalogue, scorers, policy)
+
+    assert decisions == [decide(one, catalogue, scorers, policy) for one in group]
