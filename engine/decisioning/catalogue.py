@@ -103,10 +103,10 @@ class Columns(Struct, frozen=True, eq=False):
     bought_products: Mapping[str, tuple[tuple[int, int], ...]]
     """Product → rows that a purchase of it silences, each with for how long (ms)."""
     bought_categories: Mapping[str, tuple[tuple[int, int], ...]]
+    silences: Silences
     silence_ms: int
     """The longest of those spans of a product."""
     bound_to: Mapping[str, BoolArray]
-    silences: Silences
     """Locale → offers that name it; `unbound` are those that name none."""
     unbound: BoolArray
     content_in: Mapping[str, BoolArray]

@@ -105,11 +105,11 @@ def _columns(
         arms={name: _arms(name, placement, offers, campaigns) for name, placement in policy.placements.items()},
         bought_products=products,
         bought_categories=categories,
+        silences=_silences(categories),
         silence_ms=max((span for rows in products.values() for _, span in rows), default=0),
         bound_to={
             name: mask([name in offer.locales for offer in offers])
             for name in {name: None for offer in offers for name in offer.locales}
-        silences=_silences(categories),
         },
         unbound=mask([not offer.locales for offer in offers]),
         content_in={
@@ -215,10 +215,6 @@ def _silenced(offers: Sequence[Offer], default: JustBought, by_category: bool) -
     return {name: tuple(rows) for name, rows in found.items()}
 
 
-def _conditions(offers: Sequence[Offer], campaigns: Mapping[str, Campaign], feature_names: Sequence[str]) -> Conditions | None:
-    written: list[tuple[int, list[Literals]]] = []
-    for row, offer in enumerate(offers):
-        campaign = campaigns.get(offer.campaign or "")
 def _silences(categories: Mapping[str, tuple[tuple[int, int], ...]]) -> Silences:
     flat = sorted((row, place, span) for place, silenced in enumerate(categories.values()) for row, span in silenced)
     rows, start = np.unique(np.array([row for row, _, _ in flat], dtype=np.intp), return_index=True)
@@ -231,6 +227,10 @@ def _silences(categories: Mapping[str, tuple[tuple[int, int], ...]]) -> Silences
     )
 
 
+def _conditions(offers: Sequence[Offer], campaigns: Mapping[str, Campaign], feature_names: Sequence[str]) -> Conditions | None:
+    written: list[tuple[int, list[Literals]]] = []
+    for row, offer in enumerate(offers):
+        campaign = campaigns.get(offer.campaign or "")
         together = clauses((*offer.eligible_when, *(campaign.target if campaign else ())))
         if together:
             written.append((row, together))
