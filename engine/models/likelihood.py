@@ -45,8 +45,8 @@ class Climb:
         self.seen += len(kept)
         fading = 1.0 - len(kept) / min(max(self.seen / 2.0, _SHORTEST_MEMORY), self.memory)
         self.information = max(fading, 0.0) * self.information + kept.T @ kept
-        move: Numbers = np.linalg.solve(self.information + np.eye(len(self.logs)), kept.sum(axis=0))
-        self.logs = self.logs + _bounded(move)
+        move = np.linalg.solve(self.information + np.eye(len(self.logs)), kept.sum(axis=0))
+        self.logs = self.logs + _bounded(np.asarray(move, dtype=np.float64))
 
     def continued(self, logs: Numbers, information: Numbers, seen: int) -> Self:
         """The same kind of climb from where another one stood."""
