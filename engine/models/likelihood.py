@@ -65,7 +65,7 @@ def climbed(start: Numbers, anchor: Numbers, fit: Fit, slopes: Slopes, most: int
     height = _height(logs, anchor, fit)
     for _ in range(most):
         slope, curvature = _curved(logs, anchor, slopes)
-        move: Numbers = np.linalg.solve(curvature, slope)
+        move = np.asarray(np.linalg.solve(curvature, slope), dtype=np.float64)
         if not np.isfinite(move).all() or float(slope @ move) < enough:
             break
         move = _bounded(move, 1.0)
