@@ -75,6 +75,9 @@ class Columns(Struct, frozen=True, eq=False):
     sell: BoolArray
     personal: BoolArray
     """Needs consent; stopped by holdout and complaint."""
+    campaign_names: tuple[str, ...]
+    """Campaigns with personal offers; `campaign` has the place here of each row's own, and one beyond for rows without."""
+    campaign: NDArray[np.intp]
     fallback: BoolArray
     with_duties: frozenset[str]
     """Placements that some duty is made for."""

@@ -75,6 +75,8 @@ def _columns(
     valued = any(offer.margin.minor for offer in offers if offer.kind == "sell")
     products = _silenced(offers, policy.just_bought, by_category=False)
     categories = _silenced(offers, policy.just_bought, by_category=True)
+    named_campaigns = tuple(sorted({o.campaign for o in offers if o.campaign and o.kind in ASKS_CONSENT}))
+    place = {name: index for index, name in enumerate(named_campaigns)}
     purposes = tuple(dict.fromkeys(offer.purpose for offer in offers if offer.kind in ASKS_CONSENT))
     return Columns(
         ids=tuple(offer.id for offer in offers),
@@ -83,6 +85,8 @@ def _columns(
         precedence=np.array([PRECEDENCE.index(offer.kind) for offer in offers], dtype=np.int8),
         sell=mask([offer.kind == "sell" for offer in offers]),
         personal=mask([offer.kind in ASKS_CONSENT for offer in offers]),
+        campaign_names=named_campaigns,
+        campaign=np.array([place.get(offer.campaign or "", len(place)) for offer in offers], dtype=np.intp),
         fallback=mask([offer.kind == "fallback" for offer in offers]),
         with_duties=frozenset(name for offer in offers if offer.kind not in ("sell", "fallback") for name in offer.placements),
         duty=mask([offer.kind not in ("sell", "fallback") for offer in offers]),

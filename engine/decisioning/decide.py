@@ -17,7 +17,7 @@ from engine.decisioning.conditions import BoolArray
 from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
 from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.empty import hint_for, reason_for
-from engine.decisioning.experiment import variation_of
+from engine.decisioning.experiment import campaigns_in_place, variation_of
 from engine.decisioning.frequency import after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
@@ -57,6 +57,7 @@ class _Desk:
         self.columns, self.gates = catalogue.columns, gates
         self.readings, self.which = readings, which
         self.variation, self.ranker = variation_of(situation.unit, policy)
+        self.met: list[Masks] = []
         self.taken: list[int] = []
         self.claims: list[Claim] = []
         self.takes: list[Take] = []
@@ -73,6 +74,7 @@ class _Desk:
         """One placement, after those before it."""
         name, count = wanted.name, min(wanted.count, self.policy.placements[wanted.name].max)
         masks, held = self.gates.masks(name)
+        self.met.append(masks)
         alive, stages = self._through(masks)
         offers = self._shown_again(name, count, masks, alive) or self._duties(name, count, alive)
         if len(offers) < count and not (offers and offers[0].repeats):
@@ -106,6 +108,7 @@ class _Desk:
             variation=self.variation,
             ranker=self.ranker,
             holdout=self.gates.held_out,
+            campaigns=campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met]) if writes else (),
             policy_version=self.catalogue.policy_version,
             catalogue_version=self.catalogue.version,
             model_version=learned.version if learned is not None else 0,

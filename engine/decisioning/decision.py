@@ -81,6 +81,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     variation: str = ""
     ranker: Ranker = "learned"
     holdout: bool = False
+    campaigns: tuple[str, ...] = ()
+    """Those with a personal offer in place, whatever arm the customer is in; only of a decision that is logged."""
     policy_version: str = ""
     catalogue_version: str = ""
     model_version: int = 0

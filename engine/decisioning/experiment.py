@@ -2,10 +2,21 @@
 
 The same person is on the same side at every decision, in every process and after every restart; nobody outside can
 steer on which one. The salts of holdout and experiment differ, so the two assignments are independent.
+
+Who counts for a campaign is settled by the first decision in which it had something in place, for those held out as for
+everybody else. Caps and stock have no say in it: those held out use up nothing, and two groups that enter by different
+rules cannot be compared.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.decisioning.catalogue import Columns
+from engine.decisioning.conditions import BoolArray
 from engine.decisioning.policy import Holdout, Policy, Ranker
 from engine.ids import unit_interval
+from engine.models.lift import EVERYTHING
 
 
 def in_holdout(unit: str, holdout: Holdout) -> bool:
@@ -26,3 +37,15 @@ def variation_of(unit: str, policy: Policy) -> tuple[str, Ranker]:
         if point < reached:
             return name, variation.ranker
     return name, variation.ranker
+
+
+def campaigns_in_place(columns: Columns, open_to: Sequence[BoolArray]) -> tuple[str, ...]:
+    """Campaigns with a personal offer among those that the masks, one a placement, let pass; first `*` for all together."""
+    there = columns.nothing
+    for mask in open_to:
+        there = there | (mask & columns.personal)
+    rows = there.nonzero()[0]
+    if not rows.size:
+        return ()
+    found = np.bincount(columns.campaign[rows], minlength=len(columns.campaign_names) + 1)[:-1].nonzero()[0]
+    return (EVERYTHING, *(columns.campaign_names[place] for place in found.tolist()))

@@ -69,6 +69,14 @@ class Gates:
         )
         return masks, reserved
 
+    @staticmethod
+    def meant_for(masks: Masks) -> BoolArray:
+        """Offers that are in place for this customer whichever arm they are in: what holdout, caps and stock say is left out."""
+        mask = masks[CONSENT]
+        for stage in (PLACEMENT, ELIGIBILITY, SERVICE, QUIET_HOURS):
+            mask = mask & masks[stage]
+        return mask
+
     def channels(self, placement: str) -> tuple[str, ...]:
         """Channels that a contact touches: the one of the request, and the one that the placement is declared for."""
         own = self.policy.placements[placement].channel or ""

@@ -57,10 +57,14 @@ class Variation(Struct, frozen=True, kw_only=True):
 
 
 class Experiment(Struct, frozen=True, kw_only=True):
-    """Variations of the ranking, on customers assigned by salted hash."""
+    """Variations of the ranking, on customers assigned by salted hash.
+
+    `outcome_days` is how long after their first decision what customers do counts for their arm; then it is in the lift.
+    """
 
     salt: Annotated[str, Meta(min_length=1)] = "experiment"
     variations: dict[str, Variation] = field(default_factory=lambda: {"treatment": Variation(share=1.0, ranker="learned")})
+    outcome_days: Annotated[int, Meta(ge=1, le=365)] = 28
 
 
 class Churn(Struct, frozen=True, kw_only=True):

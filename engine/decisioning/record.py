@@ -35,6 +35,8 @@ def decided(
         variation=decision.variation,
         ranker=decision.ranker,
         holdout=decision.holdout,
+        campaigns=decision.campaigns,
+        outcome_ms=policy.experiment.outcome_days * DAY,
         seed=decision.seed,
         attempt=decision.attempt,
         degraded=decision.degraded,

@@ -32,7 +32,11 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it."""
+    """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it.
+
+    `campaigns` are those of which a personal offer would have been in place, whichever arm the customer is in (`*` stands
+    for all of them together); `outcome_ms` is how long what the customer does from now on counts for their arm.
+    """
 
     offers: tuple[ChosenOffer, ...] = ()
     request_id: str = ""
@@ -43,6 +47,8 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     variation: str = ""
     ranker: str = ""
     holdout: bool = False
+    campaigns: tuple[str, ...] = ()
+    outcome_ms: int = 0
     seed: str = ""
     attempt: int = 0
     degraded: tuple[str, ...] = ()

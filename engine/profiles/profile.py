@@ -11,6 +11,7 @@ from engine.events.decode import arrival_of, time_of
 from engine.profiles import browsing, consent, identity, offer_history, purchases, service
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import Consents
+from engine.profiles.experiment import Experiment
 from engine.profiles.identity import Identity
 from engine.profiles.offer_history import OfferHistory
 from engine.profiles.purchases import Purchases
@@ -26,10 +27,12 @@ class Part(Struct, frozen=True, array_like=True):
     offers: OfferHistory = OfferHistory()
     service: Service = Service()
     consent: Consents = Consents()
+    experiment: Experiment = Experiment()
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
         facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
+        facets.append(self.experiment)
         for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facets[index] = handler(facets[index], event, at)
         return Part(*facets)
@@ -43,6 +46,7 @@ class Part(Struct, frozen=True, array_like=True):
             self.offers.merge(other.offers),
             self.service.merge(other.service),
             self.consent.merge(other.consent),
+            self.experiment.merge(other.experiment),
         )
 
 
@@ -55,6 +59,7 @@ _FACETS: dict[str, dict[str, Any]] = {
     "offers": offer_history.HANDLERS,
     "service": service.HANDLERS,
     "consent": consent.HANDLERS,
+    "experiment": {},
 }
 _HANDLERS: dict[str, list[tuple[int, Any]]] = {}
 for _index, _name in enumerate(Part.__struct_fields__):

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from engine.errors import Rejected
+from engine.models.lift import ArmSums
 from engine.moments import WEEK
 from engine.profiles.profile import Profile
 
@@ -100,6 +101,7 @@ class Opened(Struct, frozen=True):
     gone: frozenset[bytes] = frozenset()
     popularity: dict[str, tuple[float, int]] = {}
     salt: bytes = b""
+    lift: dict[tuple[str, str], ArmSums] = {}
 
 
 class Needs(Struct, frozen=True):
@@ -132,7 +134,7 @@ class Commit(Struct):
 
     `owner` tells a commit that is sent again from one of another owner who got to the same offset. `seen` is appended, not
     replaced; `unseen` are records of fingerprints to delete. `settled` names customers whose pending entries up to the offset
-    are folded now.
+    are folded now. `lift` are the sums by campaign and arm that changed.
     """
 
     shard: int
@@ -152,6 +154,7 @@ class Commit(Struct):
     outbox: list[Outgoing] = field(default_factory=list)
     decisions: list[bytes] = field(default_factory=list)
     popularity: dict[str, tuple[float, int]] = field(default_factory=dict)
+    lift: dict[tuple[str, str], ArmSums] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
     owner: str = ""
     facts: Facts = field(default_factory=Facts)

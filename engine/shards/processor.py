@@ -28,9 +28,11 @@ from engine.events.pos import PosTransactionCompleted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
 from engine.ids import erased_name
+from engine.models.lift import ArmSums
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
+from engine.shards import trials
 from engine.shards.commit import (
     Batch,
     Commit,
@@ -47,7 +49,7 @@ from engine.shards.commit import (
 from engine.shards.handover import Handover
 from engine.shards.labels import Labels
 from engine.shards.popularity import Popularity
-from engine.shards.timers import Timers, parsed
+from engine.shards.timers import CHURN, OFFERS, TRIAL, Timers, parsed, trial_tag
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
@@ -69,6 +71,7 @@ class Shard:
         self.gone = set(opened.gone)
         self.salt = opened.salt
         self.popularity = Popularity(opened.popularity)
+        self.lift = dict(opened.lift)
         self.inflight: deque[Commit] = deque()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._seen: OrderedDict[tuple[str, int], dict[bytes, bytes]] = OrderedDict()
@@ -166,7 +169,7 @@ class ShardProcessor:
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys[customer] = None
-            if kind != "b":
+            if kind in (CHURN, OFFERS):
                 waiting.append(tag)
         return Prepared(batch, entries, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
 
@@ -282,7 +285,9 @@ class _Run:
 
     def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
-            return self._scheduled(self._handover.received(before, event), read.at)
+            joined = trials.joined(self._handover.received(before, event))
+            self._alarms(joined, trials.closing(joined))
+            return self._scheduled(joined, read.at)
         if event.anonymous_id or event.loyalty_id:
             self._commit.outbox.extend(self._handover.claims(before, event))
         part_key = route(event)
@@ -299,17 +304,26 @@ class _Run:
             for name in ("decided", "shown", "clicked", "redeemed"):
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
         if isinstance(event, OfferDecided):
+            after = trials.enrolled(after, part_key, event, at)
+            self._alarms(after, trials.closing(after) - trials.closing(before))
             for tag, due, waiting in self._labels.offers_waiting(after.key, event):
                 self._wait(tag, due, waiting)
-        return after
+        return trials.responded(after, old.offers, new.offers, at)
+
+    def _alarms(self, profile: Profile, closing: set[int]) -> None:
+        for at in sorted(closing):
+            self._set(trial_tag(at, profile.key), at)
 
     def _bought(self, old: Purchases, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
+        changes: dict[str, int] = {}
         for currency, amount in new.spend.items():
             change = amount - old.spend.get(currency, 0)
             if change:
+                changes[currency] = change
                 spend = self._counts["spend"]
                 spend[currency] = spend.get(currency, 0) + change
         self._count("purchases", new.count - old.count)
+        after = trials.spent(after, changes, new.count - old.count, at)
         if new.count <= old.count:
             return after
         if isinstance(event, _SALES):
@@ -353,6 +367,9 @@ class _Run:
                 if profile.next_boundary == at:
                     self._store(self._boundaries(profile, at))
                 continue
+            if kind == TRIAL:
+                self._over(profile, at)
+                continue
             waiting = self._waiting.pop(tag, b"")
             self._commit.waiting.pop(tag, None)
             self._commit.waiting_done.append(tag)
@@ -360,6 +377,15 @@ class _Run:
             self._commit.examples.extend(examples)
             self._count("labels", len(examples))
             self._store(profile)
+
+    def _over(self, profile: Profile, at: int) -> None:
+        """Count what is over for its arm, once and for all."""
+        observed, changed = trials.over(profile, at)
+        for arm, one in observed:
+            sums = self._shard.lift.get(arm, ArmSums()).with_customer(one)
+            self._shard.lift[arm] = self._commit.lift[arm] = sums
+        if observed:
+            self._store(changed)
 
     def _erase(self, key: str, week: int) -> None:
         self._commit.profiles.pop(key, None)

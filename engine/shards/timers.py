@@ -1,14 +1,15 @@
 """Alarms in event time: durable as (tag, due) pairs, ordered here.
 
 A tag says what is due and for whom: `b|customer` scores churn at a boundary, `c|opened|customer` closes a churn label,
-`o|closes|decision|customer` closes the offers of one decision. The customer comes last, since their id may hold anything.
+`o|closes|decision|customer` closes the offers of one decision, `x|closes|customer` counts what is over for an arm. The
+customer comes last, since their id may hold anything.
 """
 
 import heapq
 from collections.abc import Iterator, Mapping
 
-BOUNDARY, CHURN, OFFERS = "b", "c", "o"
-_PARTS = {BOUNDARY: 1, CHURN: 2, OFFERS: 3}
+BOUNDARY, CHURN, OFFERS, TRIAL = "b", "c", "o", "x"
+_PARTS = {BOUNDARY: 1, CHURN: 2, OFFERS: 3, TRIAL: 2}
 
 
 def boundary_tag(customer: str) -> str:
@@ -21,6 +22,10 @@ def churn_tag(opened_at: int, customer: str) -> str:
 
 def offers_tag(closes_at: int, decision_id: str, customer: str) -> str:
     return f"{OFFERS}|{closes_at}|{decision_id}|{customer}"
+
+
+def trial_tag(closes_at: int, customer: str) -> str:
+    return f"{TRIAL}|{closes_at}|{customer}"
 
 
 def parsed(tag: str) -> tuple[str, tuple[str, ...], str]:

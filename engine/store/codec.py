@@ -5,6 +5,7 @@ from struct import Struct as Layout
 import msgspec
 
 from engine.errors import StoredFormatError
+from engine.models.lift import ArmSums
 from engine.profiles.profile import Profile
 from engine.shards.commit import ShardRecord
 
@@ -14,6 +15,7 @@ _PAIR = Layout("<dq")
 _ENCODER = msgspec.msgpack.Encoder()
 _PROFILE = msgspec.msgpack.Decoder(Profile)
 _RECORD = msgspec.msgpack.Decoder(ShardRecord)
+_SUMS = msgspec.msgpack.Decoder(ArmSums)
 
 
 def encode_profile(profile: Profile) -> bytes:
@@ -52,3 +54,23 @@ def encode_pair(pair: tuple[float, int]) -> bytes:
 def decode_pair(raw: bytes) -> tuple[float, int]:
     count, at = _PAIR.unpack(raw)
     return count, at
+
+
+def encode_sums(sums: ArmSums) -> bytes:
+    """One arm of one campaign, as a field of a shard's hash."""
+    return _ENCODER.encode(sums)
+
+
+def decode_sums(raw: bytes) -> ArmSums:
+    return _SUMS.decode(raw)
+
+
+def arm_field(campaign: str, arm: str) -> str:
+    """The name of that field. The name of a campaign cannot hold the bar."""
+    return f"{campaign}|{arm}"
+
+
+def arm_of(field: bytes) -> tuple[str, str]:
+    """Campaign and arm of a field."""
+    campaign, _, arm = field.decode().partition("|")
+    return campaign, arm

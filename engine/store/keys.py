@@ -12,6 +12,7 @@
 | `tmr:{s}` | alarms, scored by due time | shard commit | until due |
 | `wait:{s}:tag` | readings that wait for a label | shard commit | until closed |
 | `pop:{s}` | what everybody buys | shard commit | for ever |
+| `lift:{s}` | what customers spent, by campaign and arm | shard commit | for ever |
 | `gone:{s}` | hashes of erased customers | shard commit | for ever |
 | `examples:{s}` | stream of matured labels | shard commit | as long as the journal |
 | `dead:{s}` | stream of dead letters | shard commit, API | 14 days |
@@ -70,6 +71,10 @@ def waiting(shard: int, tag: str) -> str:
 
 def popularity(shard: int) -> str:
     return f"pop:{{{shard}}}"
+
+
+def lift(shard: int) -> str:
+    return f"lift:{{{shard}}}"
 
 
 def gone(shard: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.ids import is_after
 from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
-from engine.store.codec import decode_profile, encode_profile
+from engine.store.codec import decode_profile, decode_sums, encode_profile, encode_sums
 
 
 class MemoryStore:
@@ -22,6 +22,7 @@ class MemoryStore:
         self.timers: dict[int, dict[str, int]] = defaultdict(dict)
         self.gone: dict[int, set[bytes]] = defaultdict(set)
         self.popularity: dict[int, dict[str, tuple[float, int]]] = defaultdict(dict)
+        self.lift: dict[int, dict[tuple[str, str], bytes]] = defaultdict(dict)
         self.examples: dict[int, list[bytes]] = defaultdict(list)
         self.dead: dict[int, list[DeadLetter]] = defaultdict(list)
         self.outbox: dict[int, list[Outgoing]] = defaultdict(list)
@@ -53,6 +54,7 @@ class MemoryStore:
             dict(self.timers[shard]),
             frozenset(self.gone[shard]),
             dict(self.popularity[shard]),
+            lift={arm: decode_sums(raw) for arm, raw in self.lift[shard].items()},
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -100,6 +102,7 @@ class MemoryStore:
             self.timers[shard].pop(tag, None)
         self.timers[shard].update(commit.timers)
         self.popularity[shard].update(commit.popularity)
+        self.lift[shard].update((arm, encode_sums(sums)) for arm, sums in commit.lift.items())
         self.examples[shard].extend(commit.examples)
         self.dead[shard].extend(commit.dead)
         self.outbox[shard].extend(commit.outbox)

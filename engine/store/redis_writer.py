@@ -11,7 +11,18 @@ from redis.exceptions import NoScriptError, RedisError
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
 from engine.store import keys
-from engine.store.codec import decode_pair, decode_profile, decode_record, encode_pair, encode_profile, encode_record
+from engine.store.codec import (
+    arm_field,
+    arm_of,
+    decode_pair,
+    decode_profile,
+    decode_record,
+    decode_sums,
+    encode_pair,
+    encode_profile,
+    encode_record,
+    encode_sums,
+)
 
 SEEN_SECONDS = 15 * 86_400
 MOST_TOGETHER = 200
@@ -52,7 +63,8 @@ class RedisStore:
             pipe.zrange(keys.timers(shard), 0, -1, withscores=True)
             pipe.smembers(keys.gone(shard))
             pipe.hgetall(keys.popularity(shard))
-            offset, record, timers, gone, popularity = pipe.execute()
+            pipe.hgetall(keys.lift(shard))
+            offset, record, timers, gone, popularity, lift = pipe.execute()
         return Opened(
             shard,
             offset.decode() if offset else "0-0",
@@ -61,6 +73,7 @@ class RedisStore:
             frozenset(gone),
             {name.decode(): decode_pair(raw) for name, raw in popularity.items()},
             self._salt or self._salted(),
+            {arm_of(name): decode_sums(raw) for name, raw in lift.items()},
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -230,6 +243,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.popularity(shard),
         keys.gone(shard),
         keys.owner(shard),
+        keys.lift(shard),
         *sets,
         *appended,
         *deleted,
@@ -244,6 +258,9 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.popularity))
     for name, pair in commit.popularity.items():
         values += [name, encode_pair(pair)]
+    values.append(len(commit.lift))
+    for arm, sums in commit.lift.items():
+        values += [arm_field(*arm), encode_sums(sums)]
     values += [len(commit.erased), *commit.erased.values()]
     values += [len(commit.examples), *commit.examples, len(commit.dead)]
     for letter in commit.dead:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engine.errors import Fenced, InvariantBroken, Rejected, StoreUnavailable
 from engine.ids import erased_name
+from engine.models.lift import ArmSums, Moments
 from engine.moments import DAY, MINUTE
 from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchases
@@ -130,6 +131,7 @@ FULL: dict[str, Any] = {
     "outbox": [Outgoing(0, "u:dan", b"{}", OTHER)],
     "decisions": [b'{"id":"d"}'],
     "popularity": {"": (2.5, 9), "coffee": (1.25, 8)},
+    "lift": {("*", "holdout"): ArmSums(2, 1, money={"EUR": Moments(5.0, 25.0)}), ("winback", "a|b"): ArmSums(1)},
     "erased": {"u:eve": erased_name("u:eve", b"salt")},
 }
 
@@ -157,6 +159,7 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
         FULL["timers"],
         frozenset({erased_name("u:eve", b"salt")}),
         FULL["popularity"],
+        lift=FULL["lift"],
     )
     assert loaded.profiles == FULL["profiles"]
     assert loaded.seen == {("u:ann", 3): MARK}
