@@ -11,7 +11,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+
+import msgspec
 
 from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
@@ -21,13 +23,15 @@ from engine.errors import Fenced, StoreUnavailable
 from engine.features.affinity import CROSS_NAMES
 from engine.features.vector import FINGERPRINT, NAMES
 from engine.models.base import Learner, Report
-from engine.models.journal import Entry, Run, encode_entry, head_after, learn_all
+from engine.models.guard import Guard, Numbered, Record, record_of
+from engine.models.journal import COMMANDS, Entry, Run, encode_entry, head_after, take
+from engine.models.lineup import Lineup
 from engine.models.next_best_offer import with_popularity
 from engine.models.roster import Inputs, learners
 from engine.models.scoring import NEXT_BEST_OFFER
-from engine.models.snapshot import Snapshot, SnapshotMismatch, decode_state, encode_snapshot, encode_state
+from engine.models.snapshot import Snapshot, SnapshotMismatch, State, decode_state, encode_snapshot, encode_state
 from engine.shards.popularity import shares
-from engine.store.redis_learner import ModelCommit, RedisLearnerStore
+from engine.store.redis_learner import Held, ModelCommit, RedisLearnerStore, kept_key
 from flows import learn_metrics
 
 LOG = logging.getLogger("learn")
@@ -38,6 +42,10 @@ POPULARITY_S = 2.0
 """Everybody's habit is read again at most this often: it fades over weeks."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
+
+
+_NUMBERED = msgspec.msgpack.Decoder(Numbered)
+_ENCODER = msgspec.msgpack.Encoder()
 
 
 def product_inputs(horizon_days: float = 28.0, activity_days: float = 28.0) -> Inputs:
@@ -60,38 +68,59 @@ class Learning:
         most: int = 1000,
         spacing_ms: int = 100,
         name: str = "learn",
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store
         self._name = name
         self._shards = shards
         self._most = most
         self._spacing_s = spacing_ms / 1000
-        self._fresh = learners(inputs)
-        held = store.open(tuple(self._fresh))
+        self._wall_ms = wall_ms
+        self.lineup = Lineup(lambda: learners(inputs))
+        held = store.open(tuple(self.lineup.learners))
         self._head, self._number = held.head, held.number
-        self._offsets = {shard: held.offsets.get(shard, "0-0") for shard in range(shards)}
+        self._offsets = {shard: held.offsets.get(shard, "0-0") for shard in (COMMANDS, *range(shards))}
         self._afresh: list[str] = []
-        self.learners = {name: self._restored(name, held.states) for name in self._fresh}
-        self._told = {name: Report(name) for name in self._fresh}
+        self._kept: dict[str, Numbered] = {}
+        for model in self.learners:
+            self._restore(model, held)
+        self._told = {name: Report(name) for name in self.learners}
+        self._told_of_guards = {name: self._record(guard) for name, guard in self.lineup.guards.items()}
         self._runs: list[Run] = []
-        self._touched = set(self._fresh)
         self._committing: ModelCommit | None = None
         self._committed_at = self._looked_at = self._beaten_at = float("-inf")
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
 
-    def _restored(self, name: str, states: Mapping[str, bytes]) -> Learner:
-        fresh = self._fresh[name]
-        if name not in states:
-            if self._number:
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """The learners by name."""
+        return self.lineup.learners
+
+    def _restore(self, name: str, held: Held) -> None:
+        """Go on as the last commit left it. A model that is new here, or of another make than before, begins afresh."""
+        if name not in held.states:
+            if held.number:
                 self._afresh.append(name)
-            return fresh
+            return
         try:
-            return fresh.from_state(decode_state(states[name]))
+            self.learners[name] = self.learners[name].from_state(decode_state(held.states[name]))
         except SnapshotMismatch as mismatch:
             LOG.warning("the model begins afresh", extra={"model": name, "why": str(mismatch)})
             self._afresh.append(name)
-            return fresh
+            return
+        guard = self.lineup.guards.get(name)
+        if guard is not None and name in held.guards:
+            self._restore_guard(guard, decode_state(held.guards[name]))
+
+    def _restore_guard(self, guard: Guard, state: State) -> None:
+        places = {kept_key(guard.model, one.source, one.version): one for one in record_of(state).kept}
+        found = {key: _NUMBERED.decode(raw) for key, raw in self._store.kept(list(places)).items()}
+        self._kept.update(found)
+        guard.restored(state, {(places[key].source, places[key].version): each for key, each in found.items()})
+
+    def _record(self, guard: Guard) -> Record:
+        return guard.record(self.learners[guard.source].report())
 
     @property
     def pending(self) -> int:
@@ -104,8 +133,7 @@ class Learning:
             return 0
         count = 0
         for taken in self._store.read(self._offsets, self._most, block_ms):
-            given = learn_all(self.learners, taken.examples)
-            self._touched.update(model for model in given if model)
+            given = take(self.lineup, taken.shard, taken.examples)
             learn_metrics.SKIPPED.labels("none", "unreadable").inc(given[""])
             self._offsets[taken.shard] = taken.last
             self._runs.append(Run(taken.shard, taken.last, len(taken.examples)))
@@ -114,7 +142,7 @@ class Learning:
 
     def due(self, now_s: float) -> bool:
         """Whether there is something to commit and the last commit is long enough ago."""
-        wanted = self._committing is not None or bool(self._runs) or bool(self._touched)
+        wanted = self._committing is not None or bool(self._runs) or bool(self.lineup.touched)
         return wanted and now_s - self._committed_at >= self._spacing_s
 
     def look_around(self, now_s: float) -> None:
@@ -128,7 +156,7 @@ class Learning:
         popularity = shares(list(self._store.popularity(range(self._shards))))
         if popularity != self._popularity:
             self._popularity = popularity
-            self._touched.add(NEXT_BEST_OFFER)
+            self.lineup.touched.add(NEXT_BEST_OFFER)
 
     def commit(self, now_s: float) -> None:
         """Write what was learned. Raises `Fenced` where another learner was faster."""
@@ -141,20 +169,41 @@ class Learning:
         if outcome == "fenced":
             raise Fenced("another learner has committed since")
         self._head, self._number = self._committing.head, self._committing.number
-        written = set(self._committing.states)
-        for name in written:
-            self._published_at[name] = now_s
+        self._tell(self._committing, now_s)
+        self._committed_at = now_s
+        self._kept = self._numbers()
+        self.lineup.touched -= set(self._committing.states)
+        self._committing = None
+        self._runs, self._afresh = [], []
+
+    def _tell(self, written: ModelCommit, now_s: float) -> None:
+        for name in written.states:
             report = self.learners[name].report()
             learn_metrics.tell(self._told[name], report)
             self._told[name] = report
-        self._committed_at = now_s
-        self._committing = None
-        self._runs, self._afresh = [], []
-        self._touched -= written
+        for name in written.guards:
+            record = self._record(self.lineup.guards[name])
+            if not record.frozen:
+                self._published_at[name] = now_s
+            for note in learn_metrics.tell_served(self._told_of_guards[name], record):
+                LOG.warning("what is served has changed", extra={"model": name, "what": note.what, "why": note.why})
+            self._told_of_guards[name] = record
+
+    def _numbers(self) -> dict[str, Numbered]:
+        """The kept versions of all models, by their keys."""
+        return {
+            kept_key(name, *which): numbers
+            for name, guard in self.lineup.guards.items()
+            for which, numbers in guard.numbers.items()
+        }
 
     def _prepared(self) -> ModelCommit:
-        entry = encode_entry(Entry(self._number + 1, tuple(self._runs), tuple(self._afresh)))
-        names = sorted(self._touched)
+        at = self._wall_ms()
+        self.lineup.settle(at)
+        entry = encode_entry(Entry(self._number + 1, tuple(self._runs), tuple(self._afresh), at))
+        names = sorted(self.lineup.touched)
+        published = {name: self._published(name) for name in names}
+        kept = self._numbers()
         return ModelCommit(
             expected=self._head,
             head=head_after(self._head, entry),
@@ -162,12 +211,18 @@ class Learning:
             entry=entry,
             offsets=dict(self._offsets),
             states={name: encode_state(self.learners[name].state()) for name in names},
-            snapshots={name: encode_snapshot(self._published(name)) for name in names},
+            snapshots={name: encode_snapshot(snapshot) for name, snapshot in published.items() if snapshot},
+            guards={name: self._guard_bytes(self.lineup.guards[name]) for name in names if name in self.lineup.guards},
+            kept={key: _ENCODER.encode(one) for key, one in kept.items() if self._kept.get(key) is not one},
+            dropped=sorted(set(self._kept) - set(kept)),
         )
 
-    def _published(self, name: str) -> Snapshot:
-        snapshot = self.learners[name].publish()
-        return with_popularity(snapshot, self._popularity) if name == NEXT_BEST_OFFER else snapshot
+    def _guard_bytes(self, guard: Guard) -> bytes:
+        return encode_state(guard.state(self.learners[guard.source].report()))
+
+    def _published(self, name: str) -> Snapshot | None:
+        snapshot = self.lineup.published(name)
+        return with_popularity(snapshot, self._popularity) if snapshot and name == NEXT_BEST_OFFER else snapshot
 
     def tell_age(self, now_s: float) -> None:
         """Show how old the published numbers are."""

@@ -50,6 +50,14 @@ class Covariance:
         for (row, column), tile in self._below.items():
             self._below[row, column] = dger(-1.0, parts[row], parts[column], a=tile, overwrite_x=0, overwrite_a=1)
 
+    def scale(self, factors: Numbers) -> None:
+        """Multiply each row and each column by its factor: deviations grow by it, correlations stay."""
+        parts = [factors[span] for span in self._spans]
+        for place, part in enumerate(parts):
+            self._diagonal[place] = np.asfortranarray(self._diagonal[place] * part[:, None] * part)
+        for (row, column), tile in self._below.items():
+            self._below[row, column] = np.asfortranarray(tile * parts[row][:, None] * parts[column])
+
     def diagonal(self) -> Numbers:
         """The numbers on the diagonal (a copy)."""
         return np.concatenate([np.diagonal(tile) for tile in self._diagonal])

@@ -5,13 +5,13 @@ everything after where it stood, up to this id". One journal entry belongs to on
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
 
 from engine.models.base import Example, Learner
-from engine.models.roster import LISTENS
+from engine.models.lineup import Lineup
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
@@ -22,13 +22,19 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+COMMANDS = -1
+"""The shard, so to speak, of what operators ask: their commands take their place among the examples."""
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What one model commit learned. `afresh` names models that began anew before it: new ones, and those
-    whose make had changed."""
+    whose make had changed. `at` is the
+    time of the commit, epoch milliseconds."""
 
     number: int
     runs: tuple[Run, ...] = ()
     afresh: tuple[str, ...] = ()
+    at: int = 0
 
 
 Fetch = Callable[[int, str, str], Sequence[bytes]]
@@ -36,7 +42,6 @@ Fetch = Callable[[int, str, str], Sequence[bytes]]
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ENTRY = msgspec.msgpack.Decoder(Entry)
-_EXAMPLE = msgspec.msgpack.Decoder(Example)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -59,45 +64,30 @@ def head_after(head: str, entry: bytes) -> str:
     return blake2b(head.encode() + b"\n" + entry, digest_size=12).hexdigest()
 
 
-def learn_all(learners: Mapping[str, Learner], encoded: Iterable[bytes], listens: Mapping[str, str] = LISTENS) -> Counter[str]:
-    """Give each example to all who listen to its kind, in this order; returns how many each was given, "" for nobody.
-
-    A learner takes all of its examples together, which changes nothing but the time it takes: no learner looks at
-    another.
-    """
-    listeners: dict[str, list[str]] = {}
-    for name in learners:
-        listeners.setdefault(listens.get(name, name), []).append(name)
-    heard: dict[str, list[Example]] = {}
-    nobody = 0
-    for example in map(_decoded, encoded):
-        if example is None or example.model not in listeners:
-            nobody += 1
-        else:
-            heard.setdefault(example.model, []).append(example)
-    given = Counter({"": nobody}) if nobody else Counter[str]()
-    for kind, examples in heard.items():
-        for name in listeners[kind]:
-            learners[name].learn(examples)
-            given[name] += len(examples)
-    return given
-
-
-def _decoded(raw: bytes) -> Example | None:
-    try:
-        return _EXAMPLE.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-
-
 def relearn(entries: Iterable[Entry], fetch: Fetch, make: Callable[[], dict[str, Learner]]) -> dict[str, Learner]:
     """Learn a journal again from its first entry: the same numbers, bit by bit, as the learner that wrote it."""
-    learners = make()
+    return relearn_lineup(entries, fetch, make).learners
+
+
+def relearn_lineup(entries: Iterable[Entry], fetch: Fetch, make: Callable[[], dict[str, Learner]]) -> Lineup:
+    """The same, with what is served and why: the same decisions at the same labels."""
+    lineup = Lineup(make)
     stands: dict[int, str] = {}
     for entry in entries:
-        for model in set(entry.afresh) & set(learners):
-            learners[model] = make()[model]
+        for model in entry.afresh:
+            lineup.begin_afresh(model)
         for run in entry.runs:
-            learn_all(learners, fetch(run.shard, stands.get(run.shard, "0-0"), run.last))
+            take(lineup, run.shard, fetch(run.shard, stands.get(run.shard, "0-0"), run.last))
             stands[run.shard] = run.last
-    return learners
+        lineup.settle(entry.at)
+        lineup.touched.clear()
+    return lineup
+
+
+def take(lineup: Lineup, shard: int, encoded: Sequence[bytes]) -> Counter[str]:
+    """Learn the examples of a shard, or obey commands; returns how many each learner was given."""
+    if shard != COMMANDS:
+        return lineup.take(encoded)
+    for raw in encoded:
+        lineup.obey(raw)
+    return Counter()

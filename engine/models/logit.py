@@ -33,6 +33,9 @@ from engine.models.snapshot import Numbers, SnapshotMismatch, State
 MAX_WIDTH = 512
 """The most inputs of one model. An example costs the square of it; at 512 a third of a millisecond."""
 
+LOOSER = 4.0
+"""How much variances grow when labels have drifted: steps become so much longer."""
+
 MAX_LOGIT = 30.0
 """Logits are clipped here: beyond it a probability differs from 0 or 1 by less than 1e-13."""
 
@@ -197,6 +200,13 @@ class BayesianLogit(Classifier):
         self._covariance.subtract_square(s * math.sqrt(step.curvature))
         self.learned += 1
         return step
+
+    def loosen(self, factor: float = LOOSER) -> None:
+        """Take back certainty, once: every variance grows by this factor, at most to what it was before any label."""
+        variances = self._covariance.diagonal()
+        prior = np.full(len(variances), 1.0 / self.prior_precision)
+        prior[0] = 1.0 / self.intercept_precision
+        self._covariance.scale(np.sqrt(np.clip(prior / variances, 1.0, factor)))
 
     # --- River -----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from engine.models.base import Example, Report, numbers_of
-from engine.models.logit import BayesianLogit
+from engine.models.logit import LOOSER, BayesianLogit
 from engine.models.progress import Progress
 from engine.models.scoring import NEXT_BEST_OFFER, shape_facts
 from engine.models.snapshot import Fact, Snapshot, SnapshotMismatch, State
@@ -64,7 +64,7 @@ class NextBestOfferLearner:
             names=(*self.customer_names, *self.offer_names, *self.cross_names),
         )
         self._own: dict[str, _Own] = {}
-        self._progress = Progress()
+        self.progress = Progress()
 
     @property
     def name(self) -> str:
@@ -81,9 +81,9 @@ class NextBestOfferLearner:
         for example in examples:
             vector = numbers_of(example)
             if example.fingerprint != self.fingerprint or len(vector) != self._size:
-                self._progress.foreign += 1
+                self.progress.foreign += 1
             elif not 0.0 < example.propensity <= 1.0:
-                self._progress.ignored += 1
+                self.progress.ignored += 1
             else:
                 self._learn(example, vector)
 
@@ -96,13 +96,19 @@ class NextBestOfferLearner:
         own.variance -= own.variance * own.variance * step.curvature
         own.last = self.version
         self._own[example.offer_id] = own
-        self._progress.learned(step.probability, example.label)
+        self.progress.learned(step.probability, example.label)
         if len(self._own) > self.max_offers:
             del self._own[min(self._own, key=lambda offer_id: self._own[offer_id].last)]
 
+    def loosen(self) -> None:
+        """Become readier to follow: what was learned is less certain than it seemed."""
+        self.logit.loosen()
+        for own in self._own.values():
+            own.variance = min(LOOSER * own.variance, OFFER_VARIANCE)
+
     def report(self) -> Report:
         """The figures of this moment."""
-        return self._progress.report(NEXT_BEST_OFFER, self.version, self.logit.unlearnable)
+        return self.progress.report(NEXT_BEST_OFFER, self.version, self.logit.unlearnable)
 
     def state(self) -> State:
         """Everything that influences what comes next."""
@@ -111,14 +117,14 @@ class NextBestOfferLearner:
         return State(
             arrays={
                 **inner.arrays,
-                **self._progress.arrays(),
+                **self.progress.arrays(),
                 "offer_means": np.array([own.mean for own in owns]),
                 "offer_variances": np.array([own.variance for own in owns]),
                 "offer_last": np.array([own.last for own in owns], dtype=np.float64),
             },
             facts={
                 **inner.facts,
-                **self._progress.facts(),
+                **self.progress.facts(),
                 "fingerprint": self.fingerprint,
                 "offers": list(self._own),
                 "max_offers": self.max_offers,
@@ -141,7 +147,7 @@ class NextBestOfferLearner:
             self.max_offers,
         )
         fresh.logit = self.logit.from_state(state)
-        fresh._progress = Progress.from_state(state)
+        fresh.progress = Progress.from_state(state)
         rows = (state.arrays[name].tolist() for name in ("offer_means", "offer_variances", "offer_last"))
         for offer_id, mean, variance, last in zip(offers, *rows, strict=True):
             fresh._own[offer_id] = _Own(mean, variance, int(last))
@@ -155,7 +161,7 @@ class NextBestOfferLearner:
             **shape_facts(logit.layout),
             "group_sizes": [len(self.customer_names), len(self.offer_names), len(self.cross_names)],
             "offers": list(ids),
-            "positives": self._progress.positives,
+            "positives": self.progress.positives,
         }
         return Snapshot(
             name=NEXT_BEST_OFFER,

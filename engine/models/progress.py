@@ -1,10 +1,14 @@
 """What a learner keeps about its own course: counts, and how well it predicted each example just before learning it."""
 
+from collections import deque
+from typing import Protocol, runtime_checkable
+
 import msgspec
+import numpy as np
 
 from engine.models.base import Report
 from engine.models.snapshot import Fact, Numbers, State
-from engine.models.window import Window
+from engine.models.window import SIZE, Window
 
 
 class _Counts(msgspec.Struct, frozen=True):
@@ -22,12 +26,27 @@ class Progress:
         self.foreign = 0
         self.ignored = 0
         self.window = Window()
+        self._told: deque[tuple[float, float]] = deque(maxlen=SIZE)
 
     def learned(self, probability: float, label: float, watched: bool = True) -> None:
         """An example was learned that had been predicted so; `watched` ones enter the window."""
         self.positives += int(label == 1.0)
+        self._told.append((probability, label))
         if watched:
             self.window.add(probability, label)
+
+    def told(self) -> tuple[Numbers, Numbers]:
+        """Probabilities and labels of what was learned since the last time this was asked, the last few thousand of them.
+
+        It tells whoever watches the learner, once, and is no part of the state.
+        """
+        pairs = np.array(self._told).reshape(len(self._told), 2)
+        self._told.clear()
+        return pairs[:, 0], pairs[:, 1]
+
+    def base_rate(self, learned: int) -> float:
+        """The share of label 1 among so many that were learned."""
+        return self.positives / max(1, learned)
 
     def report(self, model: str, version: int, unlearnable: int) -> Report:
         """The figures of this moment."""
@@ -66,3 +85,13 @@ class Progress:
         progress.positives, progress.foreign, progress.ignored = counts.positives, counts.foreign, counts.ignored
         progress.window.restored(counts.seen, state.arrays["window_scores"], state.arrays["window_labels"])
         return progress
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A learner whose predictions can be watched: it lays its progress open."""
+
+    @property
+    def progress(self) -> Progress:
+        """How it does."""
+        ...

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.models.base import Learner
 from engine.models.churn import ChurnLearner
+from engine.models.drift import TOLERANCE
 from engine.models.next_best_offer import NextBestOfferLearner
 from engine.models.scoring import CHURN, NEXT_BEST_OFFER, arm_fingerprint
 
@@ -38,10 +39,16 @@ def _next_best_offer(inputs: Inputs) -> Learner:
 
 
 class Line(msgspec.Struct, frozen=True):
-    """How a learner is made, and the name of the examples that it listens to: its own where nothing is said."""
+    """How a learner is made, and the name of the examples that it listens to: its own where nothing is said.
+
+    `tolerance` is the factor by which the odds of its labels may differ from what it says before that is drift. `overlap`
+    is how many labels of one customer say partly the same thing, since their horizons overlap.
+    """
 
     make: Callable[[Inputs], Learner]
     listens: str = ""
+    tolerance: float = TOLERANCE
+    overlap: float = 1.0
 
     def __call__(self, inputs: Inputs) -> Learner:
         """A fresh learner."""
@@ -49,8 +56,8 @@ class Line(msgspec.Struct, frozen=True):
 
 
 ROSTER: Mapping[str, Line] = {
-    CHURN: Line(_churn),
-    NEXT_BEST_OFFER: Line(_next_best_offer),
+    CHURN: Line(_churn, overlap=4.0),
+    NEXT_BEST_OFFER: Line(_next_best_offer, tolerance=2.0),
 }
 
 LISTENS: Mapping[str, str] = {name: line.listens or name for name, line in ROSTER.items()}

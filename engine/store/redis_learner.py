@@ -5,7 +5,10 @@
 | `lrn:head` | the name of the last model commit; every commit names the one it follows |
 | `lrn:offsets` | how far each shard's examples are learned |
 | `lrn:state:model` | complete state of one learner |
+| `lrn:guard:model` | what is served of a model and why, and how its labels are watched |
+| `lrn:kept:model:source:version` | numbers of a good version that is kept |
 | `lrn:journal` | stream of journal entries, one a commit |
+| `lrn:commands` | stream of what operators ask; the only thing here that a commit does not write |
 | `snap:model` | published numbers |
 """
 
@@ -18,11 +21,11 @@ import redis
 from redis.exceptions import RedisError
 
 from engine.errors import StoreUnavailable
-from engine.models.journal import Entry, decode_entry
+from engine.models.journal import COMMANDS, Entry, decode_entry
 from engine.store import keys
 from engine.store.codec import decode_pair
 
-HEAD, OFFSETS, JOURNAL = "lrn:head", "lrn:offsets", "lrn:journal"
+HEAD, OFFSETS, JOURNAL, ASKED = "lrn:head", "lrn:offsets", "lrn:journal", "lrn:commands"
 
 _COMMIT = files("engine.store").joinpath("lua/model_commit.lua").read_text()
 _OFFSETS = msgspec.msgpack.Decoder(dict[int, str])
@@ -36,6 +39,20 @@ def state_key(model: str) -> str:
     return f"lrn:state:{model}"
 
 
+def guard_key(model: str) -> str:
+    """The key of what is served of a model and why."""
+    return f"lrn:guard:{model}"
+
+
+def kept_key(model: str, source: str, version: int) -> str:
+    """The key of a kept version of a model."""
+    return f"lrn:kept:{model}:{source}:{version}"
+
+
+def _stream(shard: int) -> str:
+    return ASKED if shard == COMMANDS else keys.examples(shard)
+
+
 class Held(msgspec.Struct, frozen=True):
     """The learner's record as the last commit left it; `number` counts commits."""
 
@@ -43,6 +60,7 @@ class Held(msgspec.Struct, frozen=True):
     number: int = 0
     offsets: dict[int, str] = {}
     states: dict[str, bytes] = {}
+    guards: dict[str, bytes] = {}
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -54,7 +72,10 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class ModelCommit(msgspec.Struct, frozen=True):
-    """Everything one model commit writes. States and snapshots of models that learned nothing may be left out."""
+    """Everything one model commit writes. States and snapshots of models that learned nothing may be left out.
+
+    `kept` are versions that are kept from now on, by their keys; `dropped` are keys of those that are not any more.
+    """
 
     expected: str
     head: str
@@ -63,6 +84,9 @@ class ModelCommit(msgspec.Struct, frozen=True):
     offsets: Mapping[int, str]
     states: Mapping[str, bytes] = {}
     snapshots: Mapping[str, bytes] = {}
+    guards: Mapping[str, bytes] = {}
+    kept: Mapping[str, bytes] = {}
+    dropped: Sequence[str] = ()
 
 
 class RedisLearnerStore:
@@ -77,8 +101,9 @@ class RedisLearnerStore:
         try:
             pipe = self.client.pipeline(transaction=True)
             pipe.mget([HEAD, OFFSETS, *(state_key(model) for model in models)])
+            pipe.mget([guard_key(model) for model in models])
             pipe.xrevrange(JOURNAL, count=1)
-            (head, offsets, *states), last = pipe.execute()
+            (head, offsets, *states), guards, last = pipe.execute()
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         return Held(
@@ -86,15 +111,40 @@ class RedisLearnerStore:
             int(last[0][0].split(b"-")[0]) if last else 0,
             _OFFSETS.decode(offsets) if offsets else {},
             {model: raw for model, raw in zip(models, states, strict=True) if raw is not None},
+            {model: raw for model, raw in zip(models, guards, strict=True) if raw is not None},
         )
+
+    def kept(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Kept versions by their keys; what is gone is left out."""
+        if not names:
+            return {}
+        try:
+            found = cast("list[bytes | None]", self.client.mget(names))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return {name: raw for name, raw in zip(names, found, strict=True) if raw is not None}
+
+    def ask(self, command: bytes) -> None:
+        """Hand a command to whoever learns, now or later."""
+        try:
+            self.client.xadd(ASKED, {"x": command})
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def alive(self, name: str = "learn") -> bool:
+        """Whether a learner has given a sign of life of late."""
+        try:
+            return bool(self.client.exists(keys.beat(name)))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
 
     def read(self, offsets: Mapping[int, str], most: int, block_ms: int) -> list[Taken]:
         """At most `most` examples after the offsets, shard by shard; waits up to `block_ms` for the first.
 
         One command reads all shards, so `most` is shared out between them; a shard that has more is read on.
         """
-        streams = {keys.examples(shard): last for shard, last in offsets.items()}
-        names = {keys.examples(shard).encode(): shard for shard in offsets}
+        streams = {_stream(shard): last for shard, last in offsets.items()}
+        names = {_stream(shard).encode(): shard for shard in offsets}
         each = max(1, most // max(1, len(streams)))
         try:
             found = cast(
@@ -111,7 +161,7 @@ class RedisLearnerStore:
     def between(self, shard: int, after: str, last: str) -> list[bytes]:
         """The encoded examples of a shard after one id and up to another."""
         try:
-            found = cast("Stream", self.client.xrange(keys.examples(shard), f"({after}", last))
+            found = cast("Stream", self.client.xrange(_stream(shard), f"({after}", last))
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         return [fields.get(b"x", b"") for _, fields in found]
@@ -124,8 +174,10 @@ class RedisLearnerStore:
         strings: dict[str, bytes] = {OFFSETS: _ENCODER.encode(dict(commit.offsets))}
         strings.update((state_key(model), raw) for model, raw in commit.states.items())
         strings.update((keys.snapshot(model), raw) for model, raw in commit.snapshots.items())
-        names = [HEAD, JOURNAL, *strings]
-        values: list[bytes | str | int] = [commit.expected, commit.head, commit.number, commit.entry]
+        strings.update((guard_key(model), raw) for model, raw in commit.guards.items())
+        strings.update(commit.kept)
+        names = [HEAD, JOURNAL, *strings, *commit.dropped]
+        values: list[bytes | str | int] = [commit.expected, commit.head, commit.number, commit.entry, len(strings)]
         values += strings.values()
         try:
             answer = self._commit(names, values)

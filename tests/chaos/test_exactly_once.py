@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engine.errors import StoreUnavailable
 from engine.models.base import Example
 from engine.models.journal import relearn
-from engine.models.roster import learners
+from engine.models.roster import LISTENS, learners
 from engine.models.snapshot import encode_state
 from engine.moments import DAY
 from engine.profiles.profile import Profile
@@ -245,7 +245,7 @@ def assert_learned_once(field: Field) -> Counter[str]:
         for name, learner in again.items():
             assert field.store.client.get(state_key(name)) == encode_state(learner.state())
             report = learner.report()
-            assert report.version + report.ignored == counts[name]
+            assert report.version + report.ignored == counts[LISTENS[name]]
             assert (report.foreign, report.unlearnable) == (0, 0)
     finally:
         held.close()

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.models.base import Example, Learner, recorded
-from engine.models.journal import Entry, Run, encode_example, learn_all, relearn
+from engine.models.journal import Entry, Run, encode_example, relearn
+from engine.models.lineup import learn_all
 from engine.models.roster import LISTENS, ROSTER, Inputs, learners
 from engine.models.scoring import NEXT_BEST_OFFER
 from engine.models.snapshot import SnapshotMismatch, decode_state, encode_snapshot, encode_state

@@ -25,6 +25,7 @@ from engine.store.redis_learner import HEAD, RedisLearnerStore, state_key
 from flows.learn import EXIT_FENCED, Learning, product_inputs
 
 SHARDS = 4
+NOON = 1_489_147_200_000
 INPUTS = product_inputs()
 SIZES = {
     "churn": (len(NAMES), INPUTS.customer_fingerprint),
@@ -63,7 +64,7 @@ def put(store: RedisLearnerStore, count: int, seed: int = 0) -> None:
 
 
 def learning(store: RedisLearnerStore, most: int = 40) -> Learning:
-    return Learning(store, INPUTS, SHARDS, most=most, spacing_ms=0)
+    return Learning(store, INPUTS, SHARDS, most=most, spacing_ms=0, wall_ms=lambda: NOON)
 
 
 def drained(course: Learning) -> Learning:
