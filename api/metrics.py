@@ -67,6 +67,14 @@ class Metrics:
         self._empty = Counter(
             "regulars_decisions_empty_total", "Placements answered empty, by reason", ["reason"], registry=self.registry
         )
+        self._exploration_loss = Counter(
+            "regulars_exploration_loss_total", "What drawing offers was expected to give up, by placement", ["placement"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._exploration_best = Counter(
+            "regulars_exploration_best_total", "What the best offers in place of those drawn were expected to bring",
+            ["placement"], registry=self.registry,
+        )  # fmt: skip
         self._refused = Counter(
             "regulars_ledger_refusals_total", "Choices that caps or stock refused", ["stage"], registry=self.registry
         )
@@ -85,9 +93,7 @@ class Metrics:
             "regulars_snapshot_taken_timestamp_seconds", "When the numbers being served were taken over, by model",
             ["model"], registry=self.registry, multiprocess_mode="livemin",
         )  # fmt: skip
-        self._by_outcome = {
-            outcome: (self._decisions.labels(outcome), self._seconds.labels(outcome)) for outcome in OUTCOMES
-        }
+        self._by_outcome = {outcome: (self._decisions.labels(outcome), self._seconds.labels(outcome)) for outcome in OUTCOMES}
         # A label that shows up only with its first count hides that count from a rate.
         for part in ("deadline", "ledger", "model", "profile"):
             self._degraded.labels(part)
@@ -111,12 +117,16 @@ class Metrics:
         histogram.observe(seconds)
 
     def decided(self, decision: Decision) -> None:
-        """What was missing for a decision, and which placements stayed empty."""
+        """What was missing for a decision, which placements stayed empty, and what was given up to learn."""
         for part in decision.degraded:
             self._degraded.labels(part).inc()
         for filled in decision.placements:
             if not filled.offers:
                 self._empty.labels(filled.reason).inc()
+            best = sum(offer.best_score for offer in filled.offers)
+            if best > 0.0:
+                self._exploration_best.labels(filled.name).inc(best)
+                self._exploration_loss.labels(filled.name).inc(sum(offer.exploration_loss for offer in filled.offers))
 
     def refused(self, stage: str) -> None:
         self._refused.labels(stage).inc()

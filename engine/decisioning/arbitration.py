@@ -27,6 +27,7 @@ from math import sqrt
 from typing import assert_never
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -61,8 +62,17 @@ def expected_loss(values: FloatArray, arbitration: Arbitration) -> float:
     return float(propensities(values, arbitration) @ (values.max() - values))
 
 
-def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[int, float]:
-    """The arm on which a point of [0, 1] falls, with its propensity.
+class Drawn(Struct, frozen=True):
+    """An arm with its propensity, what the draw was expected to lose against the best arm, and what that is worth."""
+
+    arm: int
+    propensity: float
+    loss: float = 0.0
+    best: float = 0.0
+
+
+def draw(values: FloatArray, arbitration: Arbitration, point: float) -> Drawn:
+    """The arm on which a point of [0, 1] falls.
 
     Equal to laying `propensities` end to end in another order, but nothing is computed for arms that are not drawn: of the
     points that the budget affords a share ε is spread evenly, the others fall on the weights, and what the weights
@@ -70,8 +80,6 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[in
     """
     size = len(values)
     epsilon = _evenly(arbitration)
-    if epsilon == arbitration.loss_budget == 1.0:
-        return min(int(point * size), size - 1), 1.0 / size
     weights, gaps = _weights(values, arbitration)
     loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(gaps.sum()) / size
     share = _affordable(loss, arbitration.loss_budget)
@@ -93,7 +101,8 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> tuple[in
     if gaps[arm] == 0.0:
         own += (1.0 - total) / len(leaders)
         left = (1.0 - share) / len(leaders)
-    return arm, (own * (1.0 - epsilon) + epsilon / size) * share + left
+    best = float(values[leaders[0]])
+    return Drawn(arm, (own * (1.0 - epsilon) + epsilon / size) * share + left, share * loss * _unit(best), best)
 
 
 def _one_of(leaders: NDArray[np.intp], share: float) -> int:
@@ -104,10 +113,15 @@ def _weights(values: FloatArray, arbitration: Arbitration) -> tuple[FloatArray, 
     """1 / (K + γ · gap) for every arm, which sums to at most one, and the gaps as shares of the best value."""
     best = float(values[values.argmax()])
     gaps: FloatArray = best - values
-    gaps /= max(abs(best), 1e-12)
+    gaps /= _unit(best)
     weights = gaps * arbitration.gamma
     weights += len(values)
     return np.divide(1.0, weights, weights), gaps
+
+
+def _unit(best: float) -> float:
+    """What gaps are shares of."""
+    return max(abs(best), 1e-12)
 
 
 def _evenly(arbitration: Arbitration) -> float:
@@ -133,17 +147,17 @@ def slate(
     seed: tuple[str, ...],
     first_position: int,
     still_open: Callable[[], NDArray[np.bool_] | None],
-) -> Iterator[tuple[int, float]]:
+) -> Iterator[Drawn]:
     """Arms with their conditional propensities, best place first.
 
     There is at least one arm. `still_open` is asked after each choice which arms it leaves open; None is all the others.
     """
-    arm, propensity = draw(values, arbitration, unit_interval(*seed, str(first_position)))
-    yield arm, propensity
+    drawn = draw(values, arbitration, unit_interval(*seed, str(first_position)))
+    yield drawn
     if count == 1:
         return
     arms = np.arange(len(values))
-    place = arm
+    place = drawn.arm
     for position in range(first_position + 1, first_position + count):
         arms = np.delete(arms, place)
         left = still_open()
@@ -151,5 +165,6 @@ def slate(
             arms = arms[left[arms]]
         if not len(arms):
             return
-        place, propensity = draw(values[arms], arbitration, unit_interval(*seed, str(position)))
-        yield int(arms[place]), propensity
+        drawn = draw(values[arms], arbitration, unit_interval(*seed, str(position)))
+        place = drawn.arm
+        yield replace(drawn, arm=int(arms[place]))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from engine.decisioning.arbitration import Drawn
 from engine.decisioning.catalogue import Catalogue, Columns
 from engine.decisioning.decision import Chosen, Take
 from engine.decisioning.ledger import RESERVED, VIEWED, Claim, Entry, StickyOffer
@@ -43,14 +44,17 @@ def placed(
     )
 
 
-def drawn(offer: Chosen, scored: Scored, arm: int, propensity: float, situation: Situation, catalogue: Catalogue) -> Chosen:
+def drawn(offer: Chosen, scored: Scored, one: Drawn, situation: Situation, catalogue: Catalogue) -> Chosen:
     """With the figures of the draw and the readings it was made from."""
+    arm = one.arm
     vector = recorded(scored, arm, situation.vector)
     return replace(
         offer,
-        propensity=propensity,
+        propensity=one.propensity,
         probability=float(scored.probability[arm]),
         score=float(scored.value[arm]),
+        exploration_loss=one.loss,
+        best_score=one.best,
         reasons=tuple(_reasons(catalogue, scored, arm)),
         learn=bool(vector),
         vector=vector,

@@ -172,9 +172,9 @@ class _Desk:
         arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker, name)
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
-        for arm, propensity in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
-            offer = self._new(int(scored.rows[arm]), name, first + len(offers))
-            offers.append(choosing.drawn(offer, scored, arm, propensity, self.situation, self.catalogue))
+        for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
+            offer = self._new(int(scored.rows[one.arm]), name, first + len(offers))
+            offers.append(choosing.drawn(offer, scored, one, self.situation, self.catalogue))
         return offers
 
     def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:

@@ -16,7 +16,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
     `score` is the expected value, probability × `value_minor` − `cost_minor`, in minor units; `value_minor` is margin ×
     boost. `learn` says that it was drawn, here and now, with readings that a model can learn from (`vector`).
-    `repeats` names an earlier decision whose choice is shown again.
+    `best_score` is the score of the best offer that could stand here, and `exploration_loss` what drawing, instead of taking
+    that one, was expected to give up. `repeats` names an earlier decision whose choice is shown again.
     """
 
     row: int
@@ -28,6 +29,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     propensity: float = 1.0
     probability: float = 0.0
     score: float = 0.0
+    best_score: float = 0.0
+    exploration_loss: float = 0.0
     value_minor: float = 0.0
     cost_minor: float = 0.0
     currency: str = ""

@@ -96,9 +96,11 @@ def test_the_currency_of_values_changes_no_probability(values: Numbers, arbitrat
 @settings(max_examples=100)
 @given(values=values, arbitration=arbitrations, point=st.floats(0.0, 1.0))
 def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: Arbitration, point: float) -> None:
-    arm, propensity = draw(values, arbitration, point)
+    drawn = draw(values, arbitration, point)
 
-    assert propensity == pytest.approx(propensities(values, arbitration)[arm], rel=1e-9)
+    assert drawn.propensity == pytest.approx(propensities(values, arbitration)[drawn.arm], rel=1e-9)
+    assert drawn.loss == pytest.approx(expected_loss(values, arbitration), rel=1e-6, abs=1e-9)
+    assert drawn.best == values.max()
 
 
 @settings(max_examples=40, deadline=None)
@@ -106,7 +108,7 @@ def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: 
 def test_the_points_that_fall_on_an_arm_are_as_many_as_its_propensity(values: Numbers, arbitration: Arbitration) -> None:
     points = (np.arange(2000) + 0.5) / 2000
 
-    fallen = np.bincount([draw(values, arbitration, float(point))[0] for point in points], minlength=len(values)) / 2000
+    fallen = np.bincount([draw(values, arbitration, float(point)).arm for point in points], minlength=len(values)) / 2000
 
     assert np.allclose(fallen, propensities(values, arbitration), atol=0.004)
 
@@ -118,8 +120,8 @@ def test_a_slate_repeats_no_arm_and_is_as_long_as_it_can_be(
 ) -> None:
     chosen = list(slate(values, count, arbitration, (seed,), 1, lambda: None))
 
-    assert len({arm for arm, _ in chosen}) == len(chosen) == min(count, len(values))
-    assert all(0 < propensity <= 1 + 1e-12 for _, propensity in chosen)
+    assert len({one.arm for one in chosen}) == len(chosen) == min(count, len(values))
+    assert all(0 < one.propensity <= 1 + 1e-12 for one in chosen)
     assert chosen == list(slate(values, count, arbitration, (seed,), 1, lambda: None))
 
 
@@ -137,7 +139,7 @@ def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitrati
     weights = propensities(values, arbitration)
     draws = 20_000
 
-    drawn = np.bincount([draw(values, arbitration, unit_interval("d", str(n)))[0] for n in range(draws)], minlength=5) / draws
+    drawn = np.bincount([draw(values, arbitration, unit_interval("d", str(n))).arm for n in range(draws)], minlength=5) / draws
 
     tolerance = 4.5 * np.sqrt(weights * (1 - weights) / draws)
     assert (np.abs(drawn - weights) <= tolerance).all()
@@ -146,11 +148,11 @@ def test_arms_are_drawn_as_often_as_their_propensity_says(arbitration: Arbitrati
 def test_lower_places_of_a_slate_are_drawn_as_their_conditional_propensities_say() -> None:
     values, arbitration = np.array([3.0, 2.0, 1.0]), Arbitration(epsilon=0.1, gamma=5, loss_budget=0.15)
     runs = [list(slate(values, 2, arbitration, (str(n),), 1, lambda: None)) for n in range(8_000)]
-    after_first = [run[1] for run in runs if run[0][0] == 0]
+    after_first = [run[1] for run in runs if run[0].arm == 0]
 
     for arm in (1, 2):
-        stated = next(propensity for chosen, propensity in after_first if chosen == arm)
-        observed = sum(chosen == arm for chosen, _ in after_first) / len(after_first)
+        stated = next(one.propensity for one in after_first if one.arm == arm)
+        observed = sum(one.arm == arm for one in after_first) / len(after_first)
         assert abs(observed - stated) <= 4.5 * np.sqrt(stated * (1 - stated) / len(after_first))
 
 
