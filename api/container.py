@@ -14,6 +14,7 @@ from api.catalogue_watch import CatalogueWatch
 from api.coalesce import Coalescer
 from api.door import Door, Rules
 from api.health import Health, LiveGauges
+from api.insights import LiftAnswer, LiftGauges, Sums, lift_answer, read_sums
 from api.metrics import Metrics
 from api.serving import Serving
 from api.snapshot_cache import SnapshotCache
@@ -22,6 +23,7 @@ from api.timing import Timing
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 from engine.errors import RegularsError, StoreUnavailable
 from engine.events.decode import Store
+from engine.models.lift import EVERYTHING
 from engine.moments import Millis
 from engine.store import keys
 from engine.store.redis_ledger import queue_left
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 MOST_WRITES_OUT = 1
 """Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
 LOOK_S = 1.0
+LIFT_LOOK_S = 15.0
+"""Lift is of weeks; a scrape asks no more often."""
 
 
 class OtherShards(RegularsError):
@@ -67,7 +71,8 @@ class Container:
             redis.redis_memory_warn_percent / 100,
             clock,
         )
-        self.gauges = LiveGauges(self.health, lambda: self.readiness()[0])
+        self._lift: Sums = {}
+        self.gauges = LiveGauges(self.health, lambda: self.readiness()[0], LiftGauges(self._lift_so_far, self._arms))
         self.stock = Stock()
         self._stale: tuple[str, ...] = ()
         self.timing = Timing()
@@ -99,6 +104,7 @@ class Container:
         try:
             await self._agree_on_shards()
             await self.snapshots.look()
+            await self._look_at_lift()
         except StoreUnavailable as error:
             log.warning("Redis does not answer yet", extra={"error": str(error)})
         self._renew()
@@ -107,6 +113,7 @@ class Container:
             (self.settings.snapshot_poll_ms / 1000, self._look_for_snapshots),
             (self.settings.catalogue_poll_s, self._look_at_catalogue),
             (LOOK_S, self._look),
+            (LIFT_LOOK_S, self._look_at_lift),
         ):
             self._beside.append(asyncio.create_task(_again_and_again(every_s, look)))
 
@@ -133,6 +140,18 @@ class Container:
 
     def _renew(self) -> None:
         self.basis = basis_of(self.catalogue.loaded, self.snapshots.offers, self.snapshots.churn)
+
+    async def _look_at_lift(self) -> None:
+        self._lift = await read_sums(self.redis.ask, self.rules.shards)
+
+    def _lift_so_far(self) -> LiftAnswer:
+        loaded = self.basis.loaded
+        written = {EVERYTHING, *loaded.catalogue.campaigns}
+        sums = {arm: held for arm, held in self._lift.items() if arm[0] in written}
+        return lift_answer(sums, loaded.catalogue, loaded.policy, self.now())
+
+    def _arms(self) -> Sequence[str]:
+        return tuple(self.basis.loaded.policy.experiment.variations)
 
     async def _look(self) -> None:
         await self.health.look()

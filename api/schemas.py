@@ -12,6 +12,7 @@ from msgspec import Struct
 from api.answering import DecisionAnswer
 from api.asking import DecisionRequest
 from api.door import Receipt
+from api.insights import LiftAnswer
 from engine.events.consent import Consent
 
 
@@ -200,6 +201,27 @@ CUSTOMERS = Group(
         "summary": "Have a customer forgotten",
         "openapi_extra": _ID,
         "responses": {**problems(401, 403, 503), 200: {"description": "A certificate"}},
+    },
+)
+
+INSIGHTS = Group(
+    lift={
+        "summary": "What personalization adds",
+        "openapi_extra": {
+            "parameters": [
+                {
+                    "name": "campaign",
+                    "in": "query",
+                    "required": False,
+                    "schema": {"type": "string"},
+                    "description": "one campaign of the catalogue; without it all of them, and all together",
+                }
+            ]
+        },
+        "responses": {
+            **problems(401, 403, 404, 429, 503),
+            200: {"description": "By campaign, arm and comparison", **_content(schema_of(LiftAnswer))},
+        },
     },
 )
 

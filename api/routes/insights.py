@@ -1,0 +1,40 @@
+"""`/v1/insights`: what personalization adds, and why customers leave. Numbers of groups, never of one customer."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import schemas
+from api.access import need_secret
+from api.container import Container
+from api.insights import campaigns_with, lift_answer, read_sums
+from api.problems import Problem, store_away
+from api.requests import header
+from config.mistakes import did_you_mean
+from engine.errors import StoreUnavailable
+
+_MEDIA_TYPE = "application/json"
+_NO_STORE = {"cache-control": "no-store"}
+
+
+def add_routes(app: FastAPI, container: Container) -> None:
+    """Puts the insight routes on the application."""
+
+    async def lift(request: Request) -> Response:
+        """What customers spend who get personal offers, beside those held out; by campaign, with an interval."""
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+        try:
+            sums = await read_sums(container.redis.ask, container.rules.shards)
+        except StoreUnavailable:
+            raise store_away() from None
+        loaded = container.basis.loaded
+        wanted = request.query_params.get("campaign")
+        known = campaigns_with(sums, loaded.catalogue)
+        if wanted is not None and wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise Problem(404, "campaign.unknown", f"there is no campaign {wanted!r}{near}", "campaign")
+        answer = lift_answer(sums, loaded.catalogue, loaded.policy, container.now(), wanted)
+        return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
+
+    described = schemas.INSIGHTS
+    app.add_api_route("/v1/insights/lift", lift, methods=["GET"], tags=["insights"], **described.lift)
