@@ -66,17 +66,19 @@ def OFFERED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     Reading("service.complaints", "complaints", 0, 1e3, "complaints in all"),
     Reading("service.last_complaint", "days", 0, NEVER_DAYS, "days since the last complaint"),
     Reading("engagement.channels", "channels", 0, 7, "channels used"),
+    Reading("engagement.introduced", "yes or no", 0, 1, "told something of themselves"),
     Reading("request.web", "yes or no", 0, 1, "asked on the web or in the app"),
     Reading("request.pos", "yes or no", 0, 1, "asked at the till"),
 )
 def SERVED(part: Part, request: Request, now: Millis) -> Sequence[float]:
-    """Complaints, and where the customer is right now."""
+    """Complaints, whether the customer has ever told anything of themselves (a trait), and where they are right now."""
     service = part.service
     return (
         service.open_complaints,
         service.filed,
         (now - service.last_filed_at) / DAY if service.last_filed_at else NEVER_DAYS,
         len(part.identity.channels),
+        float(bool(part.identity.traits)),
         float(request.channel in ("web", "app")),
         float(request.channel == "pos"),
     )

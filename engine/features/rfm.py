@@ -5,19 +5,24 @@ Research 42(4), 415-430, for recency and frequency as sufficient statistics; the
 the customer's own rhythm.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
+from math import exp2, sqrt
 
 from engine.features.base import Reading, Request, group
-from engine.moments import DAY, Millis
+from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Part
 from engine.profiles.purchases import SUMS
 
 NEVER_DAYS = 3650.0
 NO_GAP_DAYS = 365.0
 SAME_TRIP_DAYS = 0.2
+KNOWN_DAYS = 28.0
+REGULAR_WEEKS = 13
 _FADE = 0.9
+_LIKE_OTHERS = (1.0, 5.0)
+"""Before there are gaps to go by, one silence in five lasts as much longer again."""
 
 
 @group(
@@ -26,17 +31,24 @@ _FADE = 0.9
     Reading("rfm.frequency", "purchases", 0, 1e5, "purchases in all"),
     Reading("rfm.last_amount", "major units", -1e6, 1e6, "amount of the last purchase"),
     Reading("rfm.stores", "stores", 0, 32, "stores among the last purchases"),
+    Reading("rfm.known", "share", 0, 1, "how much of the last weeks the customer has been known"),
 )
 def TOTALS(part: Part, request: Request, now: Millis) -> Sequence[float]:
-    """Who never bought has a recency of ten years, so that "long ago" and "never" sort together; frequency tells them apart."""
+    """Who never bought has a recency of ten years, so that "long ago" and "never" sort together; frequency tells them apart.
+
+    `rfm.known` is tenure that levels off with a half-life of four weeks: it says how far fading sums can be trusted, and
+    not, as tenure does, how long the shop has been counting.
+    """
     bought = part.purchases
+    tenure = (now - bought.first_at) / DAY if bought.first_at else 0.0
     kept = [purchase for purchase in bought.last if not purchase.taken_back]
     return (
         (now - kept[-1].at) / DAY if kept else NEVER_DAYS,
-        (now - bought.first_at) / DAY if bought.first_at else 0.0,
+        tenure,
         bought.count,
         kept[-1].net / 100.0 if kept else 0.0,
         len({purchase.store for purchase in kept}) if kept else 0.0,
+        1.0 - exp2(-max(tenure, 0.0) / KNOWN_DAYS),
     )
 
 
@@ -88,6 +100,9 @@ def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     )
 
 
+_SURVIVAL = "Kaplan & Meier (1958), Nonparametric estimation from incomplete observations, JASA 53, 457-481"
+
+
 @group(
     Reading("rfm.gap_mean", "days", 0, NO_GAP_DAYS, "usual gap between purchases"),
     Reading("rfm.gap_deviation", "days", 0, NO_GAP_DAYS, "how much the gaps vary"),
@@ -97,25 +112,37 @@ def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     Reading("rfm.recency_z", "deviations", -5, 50, "silence beyond the usual gap, in deviations"),
     Reading("rfm.recency_per_max", "ratio", 0, 50, "silence against the longest gap"),
     Reading("rfm.recency_per_recent", "ratio", 0, 50, "silence against the gap lately"),
+    Reading("rfm.silence_7d", "share", 0, 1, "share of time spent silent beyond a week"),
     Reading("rfm.silence_14d", "share", 0, 1, "share of time spent silent beyond two weeks"),
     Reading("rfm.silence_28d", "share", 0, 1, "share of time spent silent beyond four weeks"),
+    Reading("rfm.stays_away_7d", "share", 0, 1, "how often a silence like this lasted a week longer", _SURVIVAL),
+    Reading("rfm.stays_away_14d", "share", 0, 1, "how often a silence like this lasted two weeks longer", _SURVIVAL),
+    Reading("rfm.stays_away_28d", "share", 0, 1, "how often a silence like this lasted four weeks longer", _SURVIVAL),
+    Reading("rfm.active_weeks", "share", 0, 1, "share of the last 13 weeks with a purchase"),
 )
 def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
-    """Gaps of the last 32 purchases; two receipts within five hours are one trip. No gap yet reads as a year."""
+    """Gaps of the last 32 purchases; two receipts within five hours are one trip. No gap yet reads as a year.
+
+    `rfm.stays_away` asks of the customer's own gaps that lasted as long as the silence of now: which share lasted so many
+    days longer? A few gaps that are like other people's are mixed in. `rfm.active_weeks` looks no further than the list.
+    """
     times = [purchase.at for purchase in part.purchases.last if not purchase.taken_back]
     recency = (now - times[-1]) / DAY if times else NEVER_DAYS
     gaps = [gap for a, b in pairwise(times) if (gap := (b - a) / DAY) > SAME_TRIP_DAYS]
+    ordered = sorted(gaps)
     if not gaps:
         mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
     else:
         mean = sum(gaps) / len(gaps)
         deviation = sqrt(sum([(gap - mean) ** 2 for gap in gaps]) / len(gaps))
-        longest = max(gaps)
+        longest = ordered[-1]
         weighted, weights = 0.0, 0.0
         for gap in gaps:
             weighted, weights = weighted * _FADE + gap, weights * _FADE + 1.0
         recent = weighted / weights
     span = max((now - times[0]) / DAY, 7.0) if times else 1.0
+    weeks = {(now - at) // WEEK for at in times}
+    watched = min(max(-(-(now - times[0]) // WEEK), 1), REGULAR_WEEKS) if times else 1
     return (
         mean,
         deviation,
@@ -125,10 +152,24 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
         (recency - mean) / (deviation + 1.0),
         recency / max(longest, 0.5),
         recency / max(recent, 0.5),
-        _silent(gaps, recency, 14.0) / span if times else 1.0,
-        _silent(gaps, recency, 28.0) / span if times else 1.0,
+        _silent(ordered, recency, 7.0) / span if times else 1.0,
+        _silent(ordered, recency, 14.0) / span if times else 1.0,
+        _silent(ordered, recency, 28.0) / span if times else 1.0,
+        _stays_away(ordered, recency, 7.0),
+        _stays_away(ordered, recency, 14.0),
+        _stays_away(ordered, recency, 28.0),
+        sum([week < REGULAR_WEEKS for week in weeks]) / watched,
     )
 
 
-def _silent(gaps: list[float], recency: float, days: float) -> float:
-    return sum([gap - days for gap in gaps if gap > days]) + max(0.0, recency - days)
+def _silent(ordered: list[float], recency: float, days: float) -> float:
+    """Days of silence beyond `days`, of gaps in ascending order and of the silence of now."""
+    longer = ordered[bisect_right(ordered, days) :]
+    return sum(longer) - days * len(longer) + max(0.0, recency - days)
+
+
+def _stays_away(ordered: list[float], recency: float, days: float) -> float:
+    """Of the gaps longer than `recency` the share that lasted `days` longer."""
+    count, (longer, like_this) = len(ordered), _LIKE_OTHERS
+    lasted = count - bisect_right(ordered, recency + days)
+    return (lasted + longer) / (count - bisect_right(ordered, recency) + like_this)

@@ -8,22 +8,32 @@ numpy only. The request path imports this file, so River must not be reachable f
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import ClassVar, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.models.bgnbd import BgNbd, buys_within
 from engine.models.expansion import CLIP, Layout, pulled
 from engine.models.snapshot import Fact, Numbers, Snapshot, SnapshotMismatch
 
 CHURN = "churn"
+PURCHASE = "purchase"
 NEXT_BEST_OFFER = "next_best_offer"
 
+PURCHASE_DAYS = 7.0
+"""The horizon of the purchase likelihood."""
+
 READY_LABELS = 500
-READY_CHURNED = 50
-"""A churn model answers for itself from this many labels on; until then it is warming up."""
+READY_EACH = 50
+"""A model of a horizon answers for itself from so many labels on, so many of each kind; until then it is warming up."""
+
+SOME_POPULATION = BgNbd()
+"""Of customers in general, until those of the shop are known."""
 
 _MAX_LOGIT = 30.0
 
@@ -124,27 +134,37 @@ def layout_from(snapshot: Snapshot) -> Layout:
     return layout
 
 
-class ChurnScorer:
-    """How likely a customer stays away for the whole churn horizon.
+class HorizonScorer(ABC):
+    """How likely something happens to a customer within a horizon.
 
-    Without a snapshot, or before enough labels have matured, `status` is `warming_up` and the answer is a prior that
-    knows nothing but the customer's own rhythm of purchases.
+    Without a snapshot, or before enough labels of both kinds have matured, `status` is `warming_up` and the answer is a
+    prior that knows nothing but the customer's own purchases: BG/NBD, with the numbers of `population`.
     """
 
-    def __init__(self, names: Sequence[str], snapshot: Snapshot | None = None, horizon_days: float = 28.0) -> None:
+    MODEL: ClassVar[str]
+    HORIZON_DAYS: ClassVar[float]
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        snapshot: Snapshot | None = None,
+        horizon_days: float | None = None,
+        population: BgNbd = SOME_POPULATION,
+    ) -> None:
         self.snapshot = snapshot
         self.version = snapshot.version if snapshot else 0
-        self.horizon_days = horizon_days
+        self.horizon_days = self.HORIZON_DAYS if horizon_days is None else horizon_days
+        self.population = population
         positions = {name: position for position, name in enumerate(names)}
-        self._trips, self._tenure = positions.get("rfm.trips_56d"), positions.get("rfm.tenure")
-        self._recency = positions.get("rfm.recency")
+        history = [positions.get(name) for name in ("rfm.frequency", "rfm.tenure", "rfm.recency")]
+        self._history = None if None in history else cast("list[int]", history)
         self._terms = self._read(snapshot, positions) if snapshot else None
         self.status = "ready" if snapshot and self._enough(snapshot) else "warming_up"
 
     def _read(self, snapshot: Snapshot, positions: dict[str, int]) -> Terms:
         layout = layout_from(snapshot)
         missing = [name for name in layout.names if name not in positions]
-        if snapshot.name != CHURN or missing:
+        if snapshot.name.partition(".")[0] != self.MODEL or missing:
             raise SnapshotMismatch(f"{snapshot.name}: unknown readings {missing[:3]}")
         self.horizon_days = float(str(snapshot.facts.get("horizon_days", self.horizon_days)))
         self._columns: NDArray[np.intp] = np.array([positions[name] for name in layout.names], dtype=np.intp)
@@ -155,37 +175,61 @@ class ChurnScorer:
     @staticmethod
     def _enough(snapshot: Snapshot) -> bool:
         positives = snapshot.facts.get("positives", 0)
-        return snapshot.version >= READY_LABELS and isinstance(positives, int) and positives >= READY_CHURNED
+        if snapshot.version < READY_LABELS or not isinstance(positives, int):
+            return False
+        return min(positives, snapshot.version - positives) >= READY_EACH
 
     def probability(self, vector: Numbers) -> float:
-        """The probability of no purchase in the horizon, for a vector of all readings."""
+        """The probability that it happens within the horizon, for a vector of all readings."""
         if self._terms is None or self.status != "ready":
             return self.prior(vector)
         logit = self._intercept + float(self._terms.logit(vector[self._columns]))
         return 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
 
     def contributions(self, vector: Numbers) -> dict[str, float]:
-        """What each reading adds to the logit, against an average customer; empty while warming up."""
+        """What each reading adds to the logit, all its bends together, against an average customer; empty while warming up."""
         if self._terms is None or self.status != "ready":
             return {}
         return self._terms.each(vector[self._columns])
 
+    @abstractmethod
     def prior(self, vector: Numbers) -> float:
-        """The probability of no purchase in the horizon if purchases keep their own pace.
+        """The probability before there is a model: what the customer's own purchases say. One half where none is read."""
 
-        The pace is a gamma posterior of the purchases of late and the days they were watched; a Poisson stream of an
-        uncertain pace is silent for H days with probability (β / (β + H))^α. A silence longer than the watched days
-        explain lowers the pace through the fading count itself.
+    def buys(self, vector: Numbers) -> float | None:
+        """The probability of a purchase within the horizon by BG/NBD; None where the readings are not there.
 
-        Source: Fader, Hardie & Lee (2005), "Counting your customers the easy way", Marketing Science 24(2), 275-284,
-        of which this is the part before any customer is known to leave.
+        Who has never bought is not yet a customer of that model: they are taken for one who buys for the first time now.
         """
-        if self._trips is None or self._tenure is None:
-            return 0.5
-        half_life = 56.0
-        watched = half_life / math.log(2.0) * (1.0 - 2.0 ** (-float(vector[self._tenure]) / half_life))
-        shape, rate = 0.3 + max(float(vector[self._trips]), 0.0), 4.0 + watched
-        return float((rate / (rate + self.horizon_days)) ** shape)
+        if self._history is None:
+            return None
+        count, tenure, recency = (float(vector[place]) for place in self._history)
+        last = max(tenure - recency, 0.0)
+        return buys_within(self.population, max(round(count) - 1, 0), last, max(tenure, last), self.horizon_days)
+
+
+class ChurnScorer(HorizonScorer):
+    """How likely a customer stays away for the whole churn horizon."""
+
+    MODEL = CHURN
+    HORIZON_DAYS = 28.0
+
+    def prior(self, vector: Numbers) -> float:
+        """No purchase by BG/NBD."""
+        bought = self.buys(vector)
+        return 0.5 if bought is None else 1.0 - bought
+
+
+class PurchaseScorer(HorizonScorer):
+    """How likely a customer buys something within the next days."""
+
+    MODEL = PURCHASE
+    HORIZON_DAYS = PURCHASE_DAYS
+
+    def prior(self, vector: Numbers) -> float:
+        """A purchase by BG/NBD."""
+        bought = self.buys(vector)
+        return 0.5 if bought is None else bought
 
 
 class OfferScorer:

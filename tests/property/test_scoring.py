@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.models.base import Example, recorded
+from engine.models.bgnbd import BgNbd
 from engine.models.churn import ChurnLearner
 from engine.models.next_best_offer import NextBestOfferLearner, with_popularity
-from engine.models.scoring import ChurnScorer, OfferScorer, arm_fingerprint
+from engine.models.purchase import PurchaseLearner
+from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer, arm_fingerprint
 from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, decode_snapshot, encode_snapshot
 
-CUSTOMER = ("rfm.recency", "rfm.tenure", "rfm.trips_56d", "service.open_complaints")
+CUSTOMER = ("rfm.recency", "rfm.known", "rfm.trips_56d", "service.open_complaints")
+HISTORY = ("rfm.recency", "rfm.tenure", "rfm.frequency")
 OFFER = ("offer.discount_share", "offer.margin")
 CROSS = ("affinity.rule_logit", "affinity.days_since", "affinity.popularity")
 FINGERPRINT = arm_fingerprint("f", OFFER, CROSS)
@@ -120,13 +123,47 @@ def test_without_a_snapshot_the_rule_answers(logits: list[float]) -> None:
 
 
 def test_too_few_labels_say_warming_up_and_the_prior_answers() -> None:
-    scorer = ChurnScorer(CUSTOMER, a_churn_learner(1, count=40).publish())
-    often, seldom = np.array([2.0, 300.0, 8.0, 0.0]), np.array([2.0, 300.0, 0.5, 0.0])
+    names = (*CUSTOMER, "rfm.tenure", "rfm.frequency")
+    scorer = ChurnScorer(names, a_churn_learner(1, count=40).publish())
+    often, seldom = np.array([2.0, 1.0, 8.0, 0.0, 300.0, 90.0]), np.array([2.0, 1.0, 0.5, 0.0, 300.0, 4.0])
 
-    assert scorer.status == ChurnScorer(CUSTOMER).status == "warming_up"
+    assert scorer.status == ChurnScorer(names).status == "warming_up"
     assert scorer.contributions(often) == {}
-    assert 0.0 < scorer.probability(often) < 0.1 < scorer.probability(seldom) < 1.0
+    assert 0.0 < scorer.probability(often) < 0.15 < scorer.probability(seldom) < 1.0
     assert ChurnScorer(("rfm.recency",)).probability(np.array([3.0])) == 0.5
+
+
+@settings(deadline=None)
+@given(count=st.integers(0, 400), tenure=st.floats(0, 3650), recency=st.floats(0, 3650))
+def test_before_labels_churn_and_purchase_over_the_same_days_are_opposites(count: int, tenure: float, recency: float) -> None:
+    vector = np.array([recency, tenure, float(count)])
+
+    stays, buys = ChurnScorer(HISTORY, None, 7.0).probability(vector), PurchaseScorer(HISTORY).probability(vector)
+
+    assert stays + buys == pytest.approx(1.0)
+    assert 0.0 <= buys <= 1.0
+
+
+def test_the_prior_knows_silence_and_the_population() -> None:
+    lately, long_ago = np.array([5.0, 200.0, 20.0]), np.array([150.0, 200.0, 20.0])
+    eager = BgNbd(r=5.0, alpha=5.0, a=0.1, b=10.0)
+
+    assert ChurnScorer(HISTORY).probability(lately) < 0.2 < 0.8 < ChurnScorer(HISTORY).probability(long_ago)
+    newcomer = np.array([0.0, 0.0, 1.0])
+    assert PurchaseScorer(HISTORY, population=eager).probability(newcomer) > PurchaseScorer(HISTORY).probability(newcomer)
+
+
+def test_purchase_is_served_as_it_was_learned() -> None:
+    learner = PurchaseLearner(CUSTOMER, "f")
+    labels = np.random.default_rng(5).random(700) < 0.6
+    rows = vectors(5, 700, len(CUSTOMER))
+    learner.learn([example(rows[at], float(labels[at]), at, "purchase", "f") for at in range(700)])
+    scorer = PurchaseScorer(CUSTOMER, published(learner.publish()))
+
+    assert (scorer.status, scorer.horizon_days) == ("ready", 7.0)
+    assert scorer.probability(rows[0]) == pytest.approx(float(learner.logit.probability(rows[0])), rel=1e-12)
+    with pytest.raises(SnapshotMismatch):
+        ChurnScorer(CUSTOMER, learner.publish())
 
 
 def test_a_new_reading_does_not_break_an_older_snapshot_and_a_lost_one_does() -> None:
