@@ -88,10 +88,11 @@ def collect(log: Log, horizon_days: int, progress: Progress) -> Collected:
     task = progress.add_task("events", total=log.source.total)
     for sent in log.batches():
         walk.fold(walk.admit(sent))
-        examples += walk.examples()
+        examples += [one for one in walk.examples() if one.model == CHURN]
         progress.advance(task, len(sent))
     walk.finish()
-    return Collected(examples + walk.examples(), walk.events, walk.rejected, time.perf_counter() - started)
+    examples += [one for one in walk.examples() if one.model == CHURN]
+    return Collected(examples, walk.events, walk.rejected, time.perf_counter() - started)
 
 
 def predict(collected: Collected, learner: Learner, horizon_days: int, progress: Progress) -> Predictions:

@@ -13,7 +13,8 @@ from typing import TypeVar
 from engine.errors import Fenced, StoreUnavailable
 from engine.ids import stream_order
 from engine.shards.commit import Batch, Commit
-from engine.shards.processor import Shard, ShardProcessor
+from engine.shards.processor import ShardProcessor
+from engine.shards.shard import Shard
 from engine.store.ports import ShardStore
 from flows.metrics import STORE_RETRIES
 

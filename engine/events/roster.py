@@ -1,6 +1,6 @@
 """Every event type that has a class of its own. A new group is a line here."""
 
-from engine.events import clickstream, consent, identity, offers, orders, pos, service
+from engine.events import clickstream, consent, identity, offers, orders, pos, reference, segments, service
 from engine.events.base import Event
 
 TYPES: dict[str, type[Event]] = {
@@ -11,6 +11,8 @@ TYPES: dict[str, type[Event]] = {
     **offers.TYPES,
     **consent.TYPES,
     **service.TYPES,
+    **reference.TYPES,
+    **segments.TYPES,
 }
 
 OBEYED_AT_ONCE = frozenset(

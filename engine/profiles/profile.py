@@ -16,6 +16,7 @@ from engine.profiles.identity import Identity
 from engine.profiles.offer_history import OfferHistory
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
+from engine.profiles.standing import Standing
 
 
 class Part(Struct, frozen=True, array_like=True):
@@ -72,7 +73,8 @@ class Profile(Struct, frozen=True, array_like=True):
     """A customer as stored under one key. `parts` is by identity key; readings use `whole`.
 
     `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event
-    folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more.
+    folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more. `standing` is
+    where the customer stood among all when their shard last looked.
     """
 
     key: str = ""
@@ -81,6 +83,7 @@ class Profile(Struct, frozen=True, array_like=True):
     arrived_at: int = 0
     events: int = 0
     moved_to: str = ""
+    standing: Standing = Standing()
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
@@ -90,7 +93,7 @@ class Profile(Struct, frozen=True, array_like=True):
         """`after` for a caller who has read the event's times already and knows which part it belongs to."""
         part = self.parts.get(part_key, NO_PART).after(event, at)
         parts = {**self.parts, part_key: part}
-        return Profile(self.key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1)
+        return Profile(self.key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1, "", self.standing)
 
     @property
     def whole(self) -> Part:

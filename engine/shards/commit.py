@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from engine.errors import Rejected
+from engine.events.reference import Reference
 from engine.models.lift import ArmSums
 from engine.moments import WEEK
 from engine.profiles.profile import Profile
@@ -61,15 +62,18 @@ class Totals(Struct, frozen=True, array_like=True):
     offers_clicked: int = 0
     offers_redeemed: int = 0
     labels: int = 0
+    segment_changes: int = 0
 
 
 class ShardRecord(Struct, frozen=True, array_like=True):
     """What a shard knows beside its customers. `watermark`: no earlier event is expected; 0 before the first. `live`: the
-    last event was of the present, so the clock may move time on while the shard is idle."""
+    last event was of the present, so the clock may move time on while the shard is idle. `references`: the version of each
+    reference fact that the shard stands at."""
 
     watermark: int = 0
     totals: Totals = Totals()
     live: bool = False
+    references: dict[str, int] = {}
 
 
 class DeadLetter(Struct, frozen=True):
@@ -101,6 +105,8 @@ class Opened(Struct, frozen=True):
     gone: frozenset[bytes] = frozenset()
     popularity: dict[str, tuple[float, int]] = {}
     salt: bytes = b""
+    histogram: dict[str, int] = {}
+    references: dict[str, Reference] = {}
     lift: dict[tuple[str, str], ArmSums] = {}
 
 
@@ -127,6 +133,7 @@ class Facts(Struct):
     before: Totals = Totals()
     arrivals: list[int] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
+    moved_to: dict[str, int] = field(default_factory=dict)
 
 
 class Commit(Struct):
@@ -134,7 +141,8 @@ class Commit(Struct):
 
     `owner` tells a commit that is sent again from one of another owner who got to the same offset. `seen` is appended, not
     replaced; `unseen` are records of fingerprints to delete. `settled` names customers whose pending entries up to the offset
-    are folded now. `lift` are the sums by campaign and arm that changed.
+    are folded now. `histogram` holds the counts that changed, 0 where nobody is left; `references` facts with a new version;
+    `lift` the sums by campaign and arm that changed.
     """
 
     shard: int
@@ -154,6 +162,8 @@ class Commit(Struct):
     outbox: list[Outgoing] = field(default_factory=list)
     decisions: list[bytes] = field(default_factory=list)
     popularity: dict[str, tuple[float, int]] = field(default_factory=dict)
+    histogram: dict[str, int] = field(default_factory=dict)
+    references: dict[str, Reference] = field(default_factory=dict)
     lift: dict[tuple[str, str], ArmSums] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
     owner: str = ""

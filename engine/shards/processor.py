@@ -10,8 +10,6 @@ before an event is folded its customer is scored at every boundary that has pass
 whatever is due by then happens, in order of (due, tag).
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -25,10 +23,13 @@ from engine.events.identity import IdentityClaimed, PartHandedOver
 from engine.events.offers import OURS, OfferDecided
 from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
+from engine.events.reference import ReferenceChanged
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
+from engine.events.segments import SegmentChanged
 from engine.ids import erased_name
 from engine.models.lift import ArmSums
+from engine.models.segments import SegmentRule
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
@@ -41,15 +42,15 @@ from engine.shards.commit import (
     Facts,
     Loaded,
     Needs,
-    Opened,
     ShardRecord,
     Totals,
     seen_week,
 )
 from engine.shards.handover import Handover
 from engine.shards.labels import Labels
-from engine.shards.popularity import Popularity
-from engine.shards.timers import CHURN, OFFERS, TRIAL, Timers, parsed, trial_tag
+from engine.shards.segments import Following, value_example
+from engine.shards.shard import Shard
+from engine.shards.timers import TRIAL, WAITING, parsed, trial_tag
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
@@ -57,66 +58,6 @@ SEEN_WEEKS = 3
 """Weeks before this one whose fingerprints may still be held."""
 LIVE_MS = HOUR
 """An event that arrives within this time of happening shows that the shard follows the present."""
-
-
-class Shard:
-    """A shard in the hands of its owner."""
-
-    def __init__(self, opened: Opened, most_cached: int = 20_000, owner: str = "") -> None:
-        self.number = opened.shard
-        self.owner = owner
-        self.offset = opened.offset
-        self.record = opened.record
-        self.timers = Timers(opened.timers)
-        self.gone = set(opened.gone)
-        self.salt = opened.salt
-        self.popularity = Popularity(opened.popularity)
-        self.lift = dict(opened.lift)
-        self.inflight: deque[Commit] = deque()
-        self._profiles: OrderedDict[str, Profile] = OrderedDict()
-        self._seen: OrderedDict[tuple[str, int], dict[bytes, bytes]] = OrderedDict()
-        self._most_cached = most_cached
-
-    def missing(self, keys: Iterable[str]) -> tuple[str, ...]:
-        return tuple(key for key in keys if key not in self._profiles)
-
-    def missing_seen(self, pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-        return tuple(pair for pair in pairs if pair not in self._seen)
-
-    def take(self, loaded: Loaded, needs: Needs) -> None:
-        """Put what was loaded into the cache; a commit still on its way is newer than what the store answered."""
-        ahead: dict[str, Profile] = {}
-        for commit in self.inflight:
-            ahead.update(commit.profiles)
-        for key in needs.profiles:
-            self._profiles[key] = ahead.get(key) or loaded.profiles.get(key) or Profile(key)
-        for pair in needs.seen:
-            raw = loaded.seen.get(pair, b"") + b"".join(commit.seen.get(pair, b"") for commit in self.inflight)
-            self._seen[pair] = {raw[at : at + _ID]: raw[at + _ID : at + _RECORD] for at in range(0, len(raw), _RECORD)}
-
-    def profile(self, key: str) -> Profile:
-        self._profiles.move_to_end(key)
-        return self._profiles[key]
-
-    def keep(self, profile: Profile) -> None:
-        self._profiles[profile.key] = profile
-
-    def forget(self, key: str) -> None:
-        self._profiles[key] = Profile(key)
-
-    def seen(self, pair: tuple[str, int]) -> dict[bytes, bytes]:
-        return self._seen[pair]
-
-    def trim(self) -> None:
-        """Let go of what was used longest ago; called between batches only."""
-        while len(self._profiles) > self._most_cached:
-            self._profiles.popitem(last=False)
-        while len(self._seen) > 2 * self._most_cached:
-            self._seen.popitem(last=False)
-
-    def acknowledged(self, commit: Commit) -> None:
-        """The store holds this commit now."""
-        self.inflight.remove(commit)
 
 
 class Read(NamedTuple):
@@ -141,8 +82,9 @@ class Prepared(NamedTuple):
 class ShardProcessor:
     """Processes batches; holds rules but no state of its own. `lateness_ms` is how long the watermark waits for stragglers."""
 
-    def __init__(self, labels: Labels, lateness_ms: int, shards: int) -> None:
+    def __init__(self, labels: Labels, lateness_ms: int, shards: int, segments: SegmentRule | None = None) -> None:
         self._labels = labels
+        self._segments = segments or SegmentRule()
         self._handover = Handover(shards)
         self.lateness_ms = lateness_ms
 
@@ -169,7 +111,7 @@ class ShardProcessor:
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys[customer] = None
-            if kind in (CHURN, OFFERS):
+            if kind in WAITING:
                 waiting.append(tag)
         return Prepared(batch, entries, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
 
@@ -185,10 +127,11 @@ class ShardProcessor:
             owner=shard.owner,
             facts=Facts(before=before.totals),
         )
-        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting)
+        following = Following(self._segments, shard.histogram, shard.references, commit)
+        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting, following)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
-        commit.record = ShardRecord(run.watermark, run.totals(), run.live)
+        commit.record = ShardRecord(run.watermark, run.totals(), run.live, following.versions)
         shard.record, shard.offset = commit.record, commit.offset
         shard.inflight.append(commit)
         shard.trim()
@@ -206,7 +149,9 @@ class _Run:
         shard: Shard,
         commit: Commit,
         waiting: dict[str, bytes],
+        segments: Following,
     ) -> None:
+        self._segments = segments
         self._labels = labels
         self._handover = handover
         self._lateness_ms = lateness_ms
@@ -233,6 +178,9 @@ class _Run:
             return
         if event.type in OBEYED_AT_ONCE:
             self._commit.settled.append(entry.key)
+        if isinstance(event, ReferenceChanged):
+            self._segments.refer(event)
+            return
         if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
             return
@@ -259,9 +207,14 @@ class _Run:
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
+        if isinstance(event, SegmentChanged):
+            return
+        self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if isinstance(event, ErasureRequested):
+            self._segments.left(profile)
             self._erase(entry.key, read.week)
         elif isinstance(event, IdentityClaimed):
+            self._segments.left(profile)
             changed, going = self._handover.handed_over(profile, event)
             self._commit.outbox.extend(going)
             self._store(changed)
@@ -272,7 +225,6 @@ class _Run:
             if isinstance(event, OfferDecided):
                 self._commit.decisions.append(entry.event)
             self._store(self._folded(self._boundaries(profile, at), event, read))
-        self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if event.type not in OURS:
             self._count("events")
             self._commit.facts.arrivals.append(read.arrived)
@@ -287,7 +239,7 @@ class _Run:
         if isinstance(event, PartHandedOver):
             joined = trials.joined(self._handover.received(before, event))
             self._alarms(joined, trials.closing(joined))
-            return self._scheduled(joined, read.at)
+            return self._stood(self._scheduled(joined, read.at), read.at)
         if event.anonymous_id or event.loyalty_id:
             self._commit.outbox.extend(self._handover.claims(before, event))
         part_key = route(event)
@@ -325,11 +277,17 @@ class _Run:
         self._count("purchases", new.count - old.count)
         after = trials.spent(after, changes, new.count - old.count, at)
         if new.count <= old.count:
-            return after
+            return self._stood(after, at)
         if isinstance(event, _SALES):
             bought = next((one for one in reversed(new.last) if one.at == at), None)
             self._commit.popularity.update(self._shard.popularity.bought(bought.categories if bought else (), at))
-        return self._scheduled(after, at)
+        return self._stood(self._scheduled(after, at), at)
+
+    def _stood(self, profile: Profile, at: int) -> Profile:
+        """Where the customer stands now; a move is counted and told."""
+        profile, moves = self._segments.stood(profile, at, self.live)
+        self._count("segment_changes", moves)
+        return profile
 
     def _scheduled(self, profile: Profile, at: int) -> Profile:
         """With a next boundary, if it is a customer who has ever bought and none is set."""
@@ -343,13 +301,15 @@ class _Run:
         """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""
         while profile.next_boundary and profile.next_boundary <= at:
             boundary = profile.next_boundary
-            tag, due, waiting = self._labels.scored(profile, boundary)
-            self._wait(tag, due, waiting)
+            for tag, due, waiting in self._labels.scored(profile, boundary):
+                self._wait(tag, due, waiting)
+            self._commit.examples.append(value_example(profile, boundary))
             profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
             if profile.next_boundary:
                 self._set(*self._labels.boundary_timer(profile))
             else:
                 self._drop(self._labels.boundary_timer(profile)[0])
+            profile = self._stood(profile, boundary)
         return profile
 
     def _advance(self, watermark: int) -> None:

@@ -5,6 +5,7 @@ from struct import Struct as Layout
 import msgspec
 
 from engine.errors import StoredFormatError
+from engine.events.reference import Reference
 from engine.models.lift import ArmSums
 from engine.profiles.profile import Profile
 from engine.shards.commit import ShardRecord
@@ -15,6 +16,7 @@ _PAIR = Layout("<dq")
 _ENCODER = msgspec.msgpack.Encoder()
 _PROFILE = msgspec.msgpack.Decoder(Profile)
 _RECORD = msgspec.msgpack.Decoder(ShardRecord)
+_REFERENCE = msgspec.msgpack.Decoder(Reference)
 _SUMS = msgspec.msgpack.Decoder(ArmSums)
 
 
@@ -44,6 +46,15 @@ def decode_record(key: str, raw: bytes) -> ShardRecord:
         return _RECORD.decode(memoryview(raw)[1:])
     except msgspec.MsgspecError as error:
         raise StoredFormatError(key, str(error)) from error
+
+
+def encode_reference(reference: Reference) -> bytes:
+    """A reference fact, as a field of a shard's hash."""
+    return _ENCODER.encode(reference)
+
+
+def decode_reference(raw: bytes) -> Reference:
+    return _REFERENCE.decode(raw)
 
 
 def encode_pair(pair: tuple[float, int]) -> bytes:

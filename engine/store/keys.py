@@ -13,6 +13,8 @@
 | `wait:{s}:tag` | readings that wait for a label | shard commit | until closed |
 | `pop:{s}` | what everybody buys | shard commit | for ever |
 | `lift:{s}` | what customers spent, by campaign and arm | shard commit | for ever |
+| `seg:{s}` | how many customers are in which bin | shard commit | for ever |
+| `ref:{s}` | reference facts by name | shard commit | for ever |
 | `gone:{s}` | hashes of erased customers | shard commit | for ever |
 | `examples:{s}` | stream of matured labels | shard commit | as long as the journal |
 | `dead:{s}` | stream of dead letters | shard commit, API | 14 days |
@@ -75,6 +77,14 @@ def popularity(shard: int) -> str:
 
 def lift(shard: int) -> str:
     return f"lift:{{{shard}}}"
+
+
+def histogram(shard: int) -> str:
+    return f"seg:{{{shard}}}"
+
+
+def references(shard: int) -> str:
+    return f"ref:{{{shard}}}"
 
 
 def gone(shard: int) -> str:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from engine.events.reference import Reference
 from engine.ids import is_after
 from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
 from engine.store.codec import decode_profile, decode_sums, encode_profile, encode_sums
@@ -22,6 +23,8 @@ class MemoryStore:
         self.timers: dict[int, dict[str, int]] = defaultdict(dict)
         self.gone: dict[int, set[bytes]] = defaultdict(set)
         self.popularity: dict[int, dict[str, tuple[float, int]]] = defaultdict(dict)
+        self.histogram: dict[int, dict[str, int]] = defaultdict(dict)
+        self.references: dict[int, dict[str, Reference]] = defaultdict(dict)
         self.lift: dict[int, dict[tuple[str, str], bytes]] = defaultdict(dict)
         self.examples: dict[int, list[bytes]] = defaultdict(list)
         self.dead: dict[int, list[DeadLetter]] = defaultdict(list)
@@ -54,6 +57,8 @@ class MemoryStore:
             dict(self.timers[shard]),
             frozenset(self.gone[shard]),
             dict(self.popularity[shard]),
+            histogram=dict(self.histogram[shard]),
+            references=dict(self.references[shard]),
             lift={arm: decode_sums(raw) for arm, raw in self.lift[shard].items()},
         )
 
@@ -102,6 +107,10 @@ class MemoryStore:
             self.timers[shard].pop(tag, None)
         self.timers[shard].update(commit.timers)
         self.popularity[shard].update(commit.popularity)
+        self.histogram[shard].update(commit.histogram)
+        for place in [place for place, count in commit.histogram.items() if not count]:
+            self.histogram[shard].pop(place, None)
+        self.references[shard].update(commit.references)
         self.lift[shard].update((arm, encode_sums(sums)) for arm, sums in commit.lift.items())
         self.examples[shard].extend(commit.examples)
         self.dead[shard].extend(commit.dead)

@@ -17,10 +17,12 @@ from engine.store.codec import (
     decode_pair,
     decode_profile,
     decode_record,
+    decode_reference,
     decode_sums,
     encode_pair,
     encode_profile,
     encode_record,
+    encode_reference,
     encode_sums,
 )
 
@@ -64,7 +66,9 @@ class RedisStore:
             pipe.smembers(keys.gone(shard))
             pipe.hgetall(keys.popularity(shard))
             pipe.hgetall(keys.lift(shard))
-            offset, record, timers, gone, popularity, lift = pipe.execute()
+            pipe.hgetall(keys.histogram(shard))
+            pipe.hgetall(keys.references(shard))
+            offset, record, timers, gone, popularity, lift, histogram, references = pipe.execute()
         return Opened(
             shard,
             offset.decode() if offset else "0-0",
@@ -73,7 +77,9 @@ class RedisStore:
             frozenset(gone),
             {name.decode(): decode_pair(raw) for name, raw in popularity.items()},
             self._salt or self._salted(),
-            {arm_of(name): decode_sums(raw) for name, raw in lift.items()},
+            {name.decode(): int(count) for name, count in histogram.items()},
+            {name.decode(): decode_reference(raw) for name, raw in references.items()},
+            lift={arm_of(name): decode_sums(raw) for name, raw in lift.items()},
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -244,6 +250,8 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.gone(shard),
         keys.owner(shard),
         keys.lift(shard),
+        keys.histogram(shard),
+        keys.references(shard),
         *sets,
         *appended,
         *deleted,
@@ -261,6 +269,14 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.lift))
     for arm, sums in commit.lift.items():
         values += [arm_field(*arm), encode_sums(sums)]
+    counts = {name: count for name, count in commit.histogram.items() if count}
+    values.append(len(counts))
+    for name, count in counts.items():
+        values += [name, count]
+    emptied = [name for name in commit.histogram if name not in counts]
+    values += [len(emptied), *emptied, len(commit.references)]
+    for name, reference in commit.references.items():
+        values += [name, encode_reference(reference)]
     values += [len(commit.erased), *commit.erased.values()]
     values += [len(commit.examples), *commit.examples, len(commit.dead)]
     for letter in commit.dead:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from engine.errors import Fenced, InvariantBroken, Rejected, StoreUnavailable
+from engine.events.reference import Reference
 from engine.ids import erased_name
 from engine.models.lift import ArmSums, Moments
 from engine.moments import DAY, MINUTE
@@ -133,6 +134,8 @@ FULL: dict[str, Any] = {
     "popularity": {"": (2.5, 9), "coffee": (1.25, 8)},
     "lift": {("*", "holdout"): ArmSums(2, 1, money={"EUR": Moments(5.0, 25.0)}), ("winback", "a|b"): ArmSums(1)},
     "erased": {"u:eve": erased_name("u:eve", b"salt")},
+    "histogram": {"money:3": 2, "money:-4": 1},
+    "references": {"segments": Reference(9, [1, [0.5, 2.5]])},
 }
 
 
@@ -160,6 +163,8 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
         frozenset({erased_name("u:eve", b"salt")}),
         FULL["popularity"],
         lift=FULL["lift"],
+        histogram=FULL["histogram"],
+        references=FULL["references"],
     )
     assert loaded.profiles == FULL["profiles"]
     assert loaded.seen == {("u:ann", 3): MARK}
@@ -248,6 +253,14 @@ def test_alarms_are_moved_and_dropped_in_one_commit(held: Held) -> None:
     assert held.store.open(S).timers == {"b|u:ann": 20, "b|u:bob": 11}
 
 
+def test_a_bin_that_nobody_is_left_in_is_forgotten(held: Held) -> None:
+    written(held, commit_of("0-0", "1-0", histogram={"money:3": 2, "money:4": 1}))
+
+    written(held, commit_of("1-0", "2-0", histogram={"money:3": 0, "money:4": 2, "money:9": 0}))
+
+    assert held.store.open(S).histogram == {"money:4": 2}
+
+
 def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
     names = [f"u:{number}" for number in range(2_500)]
     many: dict[str, Any] = {
@@ -257,6 +270,7 @@ def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
         "erased": {f"{name}x": erased_name(name, b"salt") for name in names},
         "examples": [name.encode() for name in names],
         "popularity": {name: (1.0, at) for at, name in enumerate(names)},
+        "histogram": {f"money:{at}": at % 2 for at in range(5_000)},
     }
 
     written(held, commit_of("0-0", "1-0", **many))
@@ -265,6 +279,7 @@ def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
 
     opened = held.store.open(S)
     assert (opened.timers, len(opened.gone), len(opened.popularity)) == ({"b|u:0": 0}, 2_500, 2_500)
+    assert len(opened.histogram) == 2_500
     assert held.store.load([Needs(S, tuple(names), (), tuple(f"c|1|{name}" for name in names))])[0].waiting == {"c|1|u:0": b"w"}
     assert held.stream("examples", S) == [name.encode() for name in names]
 

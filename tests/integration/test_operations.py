@@ -14,7 +14,8 @@ from engine.ids import shard_of
 from engine.moments import Millis
 from engine.shards.commit import DeadLetter, Entry
 from engine.shards.labels import ChurnRule, Labels
-from engine.shards.processor import Shard, ShardProcessor
+from engine.shards.processor import ShardProcessor
+from engine.shards.shard import Shard
 from engine.store.redis_archive import Archive
 from engine.store.redis_writer import RedisStore
 from flows import dead_letters, export, tail

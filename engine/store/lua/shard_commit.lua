@@ -1,5 +1,6 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
+--       11 histogram, 12 references,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
@@ -23,7 +24,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 11
+local key = 13
 
 local sets = count()
 local pairs_ = {}
@@ -54,6 +55,9 @@ each(count(), 1, function(items) redis.call('ZREM', KEYS[2], unpack(items)) end)
 each(count(), 2, function(items) redis.call('ZADD', KEYS[2], unpack(items)) end)
 each(count(), 2, function(items) redis.call('HSET', KEYS[7], unpack(items)) end)
 each(count(), 2, function(items) redis.call('HSET', KEYS[10], unpack(items)) end)
+each(count(), 2, function(items) redis.call('HSET', KEYS[11], unpack(items)) end)
+each(count(), 1, function(items) redis.call('HDEL', KEYS[11], unpack(items)) end)
+each(count(), 2, function(items) redis.call('HSET', KEYS[12], unpack(items)) end)
 each(count(), 1, function(items) redis.call('SADD', KEYS[8], unpack(items)) end)
 for i = 1, count() do
   redis.call('XADD', KEYS[3], '*', 'x', ARGV[at])

@@ -1,0 +1,160 @@
+"""The segments of a shard's customers: counts that move with them, and an event for each move.
+
+A customer is counted in one bin of each reading. When a reading changes they leave the old bin and enter the new one, so
+the counts are those of the present at any time, and summing them over the shards gives the cut points for everybody.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.events.reference import Reference, ReferenceChanged
+from engine.events.routing import admitted, has_customer
+from engine.events.segments import Move, SegmentChanged
+from engine.ids import digest_of
+from engine.models.base import Example, recorded
+from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics_of
+from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
+from engine.moments import moment
+from engine.profiles.profile import Profile
+from engine.profiles.standing import Standing
+from engine.shards.commit import Commit, Outgoing
+
+_ENCODER = msgspec.msgpack.Encoder()
+_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
+
+
+class Histogram:
+    """How many customers of a shard are in which bin of which reading, by names such as `money:640`."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._counts = dict(counts)
+
+    def move(self, before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, int]:
+        """A customer leaves the old bins and enters the new ones; returns the counts that changed, 0 where nobody is left."""
+        if before == after:
+            return {}
+        changes: dict[str, int] = {}
+        for places, by in ((before, -1), (after, 1)):
+            for measure, place in zip(MEASURES, places, strict=False):
+                name = f"{measure}:{place}"
+                changes[name] = changes.get(name, 0) + by
+        changed = {name: self._counts.get(name, 0) + by for name, by in changes.items() if by}
+        for name, count in changed.items():
+            if count:
+                self._counts[name] = count
+            else:
+                self._counts.pop(name, None)
+        return changed
+
+
+def summed(shards: list[Mapping[str, int]]) -> list[dict[int, int]]:
+    """The counts of all shards as one histogram for each reading."""
+    whole: dict[str, dict[int, int]] = {measure: {} for measure in MEASURES}
+    for counts in shards:
+        for name, count in counts.items():
+            measure, _, place = name.partition(":")
+            bins = whole[measure]
+            bins[int(place)] = bins.get(int(place), 0) + count
+    return list(whole.values())
+
+
+def cuts_in(references: Mapping[str, Reference]) -> Cuts:
+    """The cut points that a shard stands at."""
+    held = references.get(SEGMENTS)
+    return msgspec.convert(held.value, Cuts) if held is not None else NO_CUTS
+
+
+def has_moved(before: Standing, after: Standing) -> bool:
+    """Whether a change is worth an event. That the first tier becomes known is no move, and a cell alone is none."""
+    if before.lifecycle != after.lifecycle:
+        return True
+    return bool(before.tier and after.tier) and (before.tier, before.best) != (after.tier, after.best)
+
+
+def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live: bool) -> Outgoing:
+    """The move as an event of the customer, for the shard's own log. Its id tells the same move made again."""
+    before = profile.standing
+    move = Move(
+        tier_before=before.tier,
+        tier=after.tier,
+        lifecycle_before=before.lifecycle,
+        lifecycle=after.lifecycle,
+        best_before=before.best,
+        best=after.best,
+    )
+    kind, _, name = profile.key.partition(":")
+    told = msgspec.json.encode(move)
+    event = SegmentChanged(
+        id=f"segment-{digest_of(profile.key.encode(), str(at).encode(), told).hex()}",
+        type="segment_changed",
+        time=moment(at),
+        source="regulars",
+        received_at=moment(max(profile.arrived_at, at)),
+        mode="live" if live else "backfill",
+        data=move,
+        **{_IDENTITIES[kind]: name},  # type: ignore[arg-type]
+    )
+    ready = admitted(event)
+    return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
+
+
+def value_example(profile: Profile, boundary: int) -> bytes:
+    """What the customer bought so far, for the model of value; nothing has to mature, so it leaves at once."""
+    example = Example(
+        model=LIFETIME_VALUE,
+        id=f"{profile.key}|{boundary}|value",
+        customer=profile.key,
+        opened_at=boundary,
+        closed_at=boundary,
+        label=0.0,
+        fingerprint=FINGERPRINT,
+        vector=recorded(statistics_of(profile.purchases, boundary)),
+    )
+    return _ENCODER.encode(example)
+
+
+class Following:
+    """The segments of a shard while one batch is folded: who moves, who leaves, and by which cut points."""
+
+    def __init__(self, rule: SegmentRule, histogram: Histogram, references: dict[str, Reference], commit: Commit) -> None:
+        self._rule, self._histogram, self._references, self._commit = rule, histogram, references, commit
+        self._cuts = cuts_in(references)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each reference fact that the shard stands at."""
+        return {name: held.version for name, held in self._references.items()}
+
+    def refer(self, event: ReferenceChanged) -> None:
+        """Stand at the fact's new version. One that is no newer changes nothing."""
+        fact = event.data
+        held = self._references.get(fact.name)
+        if held is not None and fact.version <= held.version:
+            return
+        self._references[fact.name] = self._commit.references[fact.name] = Reference(fact.version, fact.value)
+        if fact.name == SEGMENTS:
+            self._cuts = cuts_in(self._references)
+
+    def stood(self, profile: Profile, at: int, live: bool) -> tuple[Profile, int]:
+        """The customer with where they stand at `at`, and how many moves that was: none or one."""
+        if not has_customer(profile.key):
+            return profile, 0
+        bought, before = profile.purchases, profile.standing
+        after = standing_of(bought, max(at, bought.last_at), self._cuts, self._rule, scored=profile.next_boundary > 0)
+        if after == before:
+            return profile, 0
+        self._commit.histogram.update(self._histogram.move(before.places, after.places))
+        moved = has_moved(before, after)
+        if moved:
+            self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))
+            to = self._commit.facts.moved_to
+            for name in {after.lifecycle, *after.segments} - {before.lifecycle, *before.segments}:
+                if not name.startswith("rfm_"):
+                    to[name] = to.get(name, 0) + 1
+        return replace(profile, standing=after), int(moved)
+
+    def left(self, profile: Profile) -> None:
+        """The customer is not of this shard any more."""
+        self._commit.histogram.update(self._histogram.move(profile.standing.places, ()))
