@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from engine.models.adagrad import CHURN_ADAGRAD, AdaGradLearner
 from engine.models.base import Learner
 from engine.models.churn import ChurnLearner
 from engine.models.drift import TOLERANCE
 from engine.models.next_best_offer import NextBestOfferLearner
-from engine.models.scoring import CHURN, NEXT_BEST_OFFER, arm_fingerprint
+from engine.models.purchase import PurchaseLearner
+from engine.models.scoring import CHURN, NEXT_BEST_OFFER, PURCHASE, PURCHASE_DAYS, arm_fingerprint
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -32,6 +34,18 @@ class Inputs(msgspec.Struct, frozen=True):
 
 def _churn(inputs: Inputs) -> Learner:
     return ChurnLearner(inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days, inputs.churn_activity_days)
+
+
+def _churn_adagrad(inputs: Inputs) -> Learner:
+    return AdaGradLearner(
+        inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days, inputs.churn_activity_days
+    )
+
+
+def _purchase(inputs: Inputs) -> Learner:
+    return PurchaseLearner(
+        inputs.customer_names, inputs.customer_fingerprint, PURCHASE_DAYS, activity_days=inputs.churn_activity_days
+    )
 
 
 def _next_best_offer(inputs: Inputs) -> Learner:
@@ -57,6 +71,8 @@ class Line(msgspec.Struct, frozen=True):
 
 ROSTER: Mapping[str, Line] = {
     CHURN: Line(_churn, overlap=4.0),
+    CHURN_ADAGRAD: Line(_churn_adagrad, listens=CHURN, overlap=4.0),
+    PURCHASE: Line(_purchase),
     NEXT_BEST_OFFER: Line(_next_best_offer, tolerance=2.0),
 }
 

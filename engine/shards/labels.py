@@ -1,8 +1,9 @@
 """When a customer is scored, what waits for its label meanwhile, and what the label is.
 
-Churn. At a boundary T the readings are recorded from the profile as it is before any event at or after T. The label closes
-when the watermark passes T + horizon, never earlier, since early negatives would bias the model: churned means no
-purchase in [T, T + horizon). Boundaries are a week apart and staggered over the week by a hash of the customer.
+Churn and purchase. At a boundary T the readings are recorded from the profile as it is before any event at or after T. A
+label closes when the watermark passes T + horizon, never earlier, since early negatives would bias the model: churned means
+no purchase in [T, T + churn horizon), and the label of purchase is 1 for one in [T, T + a week). Boundaries are a week apart
+and staggered over the week by a hash of the customer.
 
 Offers. The readings come with the logged decision and are never rebuilt. An offer that was shown closes with its
 attribution window as taken or not; one that was never shown teaches nothing.
@@ -17,15 +18,17 @@ from engine.events.decode import time_of
 from engine.events.offers import OfferDecided
 from engine.features.vector import FINGERPRINT, NO_REQUEST, read_packed
 from engine.ids import unit_interval
+from engine.models import scoring
 from engine.models.base import Example
 from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import LAST
 from engine.shards.commit import Waiting
-from engine.shards.timers import CHURN, boundary_tag, churn_tag, offers_tag
+from engine.shards.timers import OFFERS, boundary_tag, churn_tag, offers_tag, purchase_tag
 
 _ENCODER = msgspec.msgpack.Encoder()
 _WAITING = msgspec.msgpack.Decoder(list[Waiting])
+_PURCHASE_MS = int(scoring.PURCHASE_DAYS * DAY)
 
 
 class ChurnRule(msgspec.Struct, frozen=True):
@@ -61,12 +64,15 @@ class Labels:
         """The alarm of the customer's next boundary."""
         return boundary_tag(profile.key), profile.next_boundary
 
-    def scored(self, profile: Profile, boundary: int) -> tuple[str, int, bytes]:
-        """Readings at a boundary: the tag and time they wait under, and their bytes."""
+    def scored(self, profile: Profile, boundary: int) -> list[tuple[str, int, bytes]]:
+        """Readings at a boundary, for each label they wait for: the tag and time they wait under, and their bytes."""
         vector = read_packed(profile, NO_REQUEST, Millis(boundary))
-        waiting = Waiting("churn", boundary, FINGERPRINT, vector)
-        tag = churn_tag(boundary, profile.key)
-        return tag, boundary + self._churn.horizon_days * DAY, _ENCODER.encode([waiting])
+        stays = Waiting(scoring.CHURN, boundary, FINGERPRINT, vector)
+        buys = Waiting(scoring.PURCHASE, boundary, FINGERPRINT, vector)
+        return [
+            (churn_tag(boundary, profile.key), boundary + self._churn.horizon_days * DAY, _ENCODER.encode([stays])),
+            (purchase_tag(boundary, profile.key), boundary + _PURCHASE_MS, _ENCODER.encode([buys])),
+        ]
 
     def offers_waiting(self, customer: str, event: OfferDecided) -> list[tuple[str, int, bytes]]:
         """The readings of a decision's drawn offers, grouped by when their windows close."""
@@ -91,8 +97,8 @@ class Labels:
     def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
         waiting = _WAITING.decode(raw) if raw and not profile.moved_to else []
-        if kind == CHURN:
-            return [_ENCODER.encode(self._churn_example(profile, one, at)) for one in waiting if profile.events], profile
+        if kind != OFFERS:
+            return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting if profile.events], profile
         if profile.moved_to:
             return [], profile
         decision_id = middle[1]
@@ -103,20 +109,21 @@ class Labels:
         }
         return [_ENCODER.encode(example) for example in examples if example is not None], replace(profile, parts=parts)
 
-    def _churn_example(self, profile: Profile, waiting: Waiting, at: int) -> Example:
-        bought = profile.purchases.last
-        inside = any(waiting.opened_at <= one.at < at and not one.taken_back for one in bought)
-        beyond = len(bought) == LAST and bought[0].at >= at
-        return Example(
-            model=waiting.model,
-            id=f"{profile.key}|{waiting.opened_at}",
-            customer=profile.key,
-            opened_at=waiting.opened_at,
-            closed_at=at,
-            label=0.0 if inside or beyond else 1.0,
-            fingerprint=waiting.fingerprint,
-            vector=waiting.vector,
-        )
+
+def _horizon_example(profile: Profile, waiting: Waiting, at: int) -> Example:
+    last = profile.purchases.last
+    inside = any(waiting.opened_at <= one.at < at and not one.taken_back for one in last)
+    beyond = len(last) == LAST and last[0].at >= at
+    return Example(
+        model=waiting.model,
+        id=f"{profile.key}|{waiting.opened_at}",
+        customer=profile.key,
+        opened_at=waiting.opened_at,
+        closed_at=at,
+        label=float((inside or beyond) is (waiting.model == scoring.PURCHASE)),
+        fingerprint=waiting.fingerprint,
+        vector=waiting.vector,
+    )
 
 
 def _offer_example(profile: Profile, decision_id: str, waiting: Waiting, at: int) -> Example | None:

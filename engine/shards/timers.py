@@ -1,15 +1,18 @@
 """Alarms in event time: durable as (tag, due) pairs, ordered here.
 
-A tag says what is due and for whom: `b|customer` scores churn at a boundary, `c|opened|customer` closes a churn label,
-`o|closes|decision|customer` closes the offers of one decision, `x|closes|customer` counts what is over for an arm. The
-customer comes last, since their id may hold anything.
+A tag says what is due and for whom: `b|customer` scores at a boundary, `c|opened|customer` closes a churn label and
+`p|opened|customer` one of purchase, `o|closes|decision|customer` closes the offers of one decision, `x|closes|customer`
+counts what is over for an arm. The customer comes last, since their id may hold anything.
 """
 
 import heapq
 from collections.abc import Iterator, Mapping
 
-BOUNDARY, CHURN, OFFERS, TRIAL = "b", "c", "o", "x"
-_PARTS = {BOUNDARY: 1, CHURN: 2, OFFERS: 3, TRIAL: 2}
+BOUNDARY, CHURN, PURCHASE, OFFERS, TRIAL = "b", "c", "p", "o", "x"
+WAITING = (CHURN, PURCHASE, OFFERS)
+"""Kinds under whose tags readings wait for their label."""
+
+_PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2}
 
 
 def boundary_tag(customer: str) -> str:
@@ -18,6 +21,10 @@ def boundary_tag(customer: str) -> str:
 
 def churn_tag(opened_at: int, customer: str) -> str:
     return f"{CHURN}|{opened_at}|{customer}"
+
+
+def purchase_tag(opened_at: int, customer: str) -> str:
+    return f"{PURCHASE}|{opened_at}|{customer}"
 
 
 def offers_tag(closes_at: int, decision_id: str, customer: str) -> str:
