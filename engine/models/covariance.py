@@ -17,12 +17,17 @@ TILE = 88
 
 
 class Covariance:
-    """Lower tiles of a symmetric matrix; of the tiles on the diagonal only the lower triangle is kept."""
+    """Lower tiles of a symmetric matrix; of the tiles on the diagonal only the lower triangle is kept.
+
+    BLAS is told where in the vectors a tile begins, and writes where it stands: at this size a slice costs as much as its
+    product.
+    """
 
     def __init__(self, matrix: Numbers) -> None:
         self.width = len(matrix)
         count = max(1, -(-self.width // TILE))
         edges = [self.width * tile // count for tile in range(count + 1)]
+        self._starts = edges[:-1]
         self._spans = [slice(start, stop) for start, stop in pairwise(edges)]
         self._diagonal = [np.array(matrix[span, span], order="F") for span in self._spans]
         self._below = {
@@ -33,22 +38,23 @@ class Covariance:
 
     def times(self, vector: Numbers) -> Numbers:
         """The product with a vector."""
+        x = np.ascontiguousarray(vector)
         product = np.empty(self.width)
-        for tile, span in zip(self._diagonal, self._spans, strict=True):
-            product[span] = dsymv(1.0, tile, vector[span], lower=1)
+        for tile, start in zip(self._diagonal, self._starts, strict=True):
+            dsymv(1.0, tile, x, 0.0, product, start, 1, start, 1, 1, 1)
         for (row, column), tile in self._below.items():
-            across, down = self._spans[column], self._spans[row]
-            product[down] += dgemv(1.0, tile, vector[across])
-            product[across] += dgemv(1.0, tile, vector[down], trans=1)
+            down, across = self._starts[row], self._starts[column]
+            dgemv(1.0, tile, x, 1.0, product, across, 1, down, 1, 0, 1)
+            dgemv(1.0, tile, x, 1.0, product, down, 1, across, 1, 1, 1)
         return product
 
-    def subtract_square(self, vector: Numbers) -> None:
-        """Take away the vector times its own transpose."""
-        parts = [vector[span] for span in self._spans]
-        for place, part in enumerate(parts):
-            self._diagonal[place] = dsyr(-1.0, part, a=self._diagonal[place], lower=1, overwrite_a=1)
+    def subtract_square(self, vector: Numbers, factor: float = 1.0) -> None:
+        """Take away the vector times its own transpose, so many times."""
+        x = np.ascontiguousarray(vector)
+        for place, (tile, start) in enumerate(zip(self._diagonal, self._starts, strict=True)):
+            self._diagonal[place] = dsyr(-factor, x, 1, 1, start, len(tile), tile, 1)
         for (row, column), tile in self._below.items():
-            self._below[row, column] = dger(-1.0, parts[row], parts[column], a=tile, overwrite_x=0, overwrite_a=1)
+            self._below[row, column] = dger(-factor, x[self._spans[row]], x[self._spans[column]], 1, 1, tile, 0, 0, 1)
 
     def scale(self, factors: Numbers) -> None:
         """Multiply each row and each column by its factor: deviations grow by it, correlations stay."""

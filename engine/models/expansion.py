@@ -14,6 +14,7 @@ This file needs numpy alone: the request path computes with it.
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -26,6 +27,9 @@ CLIP = 6.0
 
 PRIOR_READINGS = 10.0
 """How many readings of mean 0 and variance 1 the running moments start from."""
+
+
+_ONE = np.ones(1)
 
 
 class Layout(msgspec.Struct, frozen=True, eq=False):
@@ -75,7 +79,10 @@ def standardised(layout: Layout, readings: Numbers, mean: Numbers, deviation: Nu
 
 def scaled(layout: Layout, readings: Numbers, drawn: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:
     """Step 2 alone, for readings of which `drawn` is step 1."""
-    z = np.minimum(np.maximum((drawn - mean) / deviation, -CLIP), CLIP)
+    z = drawn - mean
+    z /= deviation
+    np.maximum(z, -CLIP, out=z)
+    np.minimum(z, CLIP, out=z)
     if layout.plain.size:
         z[..., layout.plain] = readings[..., layout.plain]
     return z
@@ -83,17 +90,28 @@ def scaled(layout: Layout, readings: Numbers, drawn: Numbers, mean: Numbers, dev
 
 def inputs(layout: Layout, z: Numbers) -> Numbers:
     """Step 3 for a vector or for the rows of a matrix, with the intercept's 1 in front."""
-    out = np.empty((*z.shape[:-1], layout.width))
-    read = z.shape[-1]
+    knots, rests = _bends(layout.knots)
+    if z.ndim == 1:
+        bends = z[layout.bending] - knots
+        np.maximum(bends, 0.0, out=bends)
+        bends -= rests
+        return np.concatenate((_ONE, z, bends.ravel()))
+    read, bending = z.shape[-1], len(layout.bending)
+    out = np.empty((*z.shape[:-1], 1 + read + len(layout.knots) * bending))
     out[..., 0] = 1.0
     out[..., 1 : 1 + read] = z
-    bending = z[..., layout.bending]
-    start = 1 + read
-    for knot in layout.knots:
-        stop = start + bending.shape[-1]
-        out[..., start:stop] = np.maximum(bending - knot, 0.0) - max(-knot, 0.0)
-        start = stop
+    places = out[..., 1 + read :].reshape(*z.shape[:-1], len(layout.knots), bending)
+    np.subtract(z.take(layout.bending, axis=-1)[..., None, :], knots, out=places)
+    np.maximum(places, 0.0, out=places)
+    places -= rests
     return out
+
+
+@lru_cache(maxsize=64)
+def _bends(knots: tuple[float, ...]) -> tuple[Numbers, Numbers]:
+    """The knots as a column, and what the bends of an average reading amount to."""
+    column = np.array(knots).reshape(len(knots), 1)
+    return column, np.maximum(-column, 0.0)
 
 
 class Moments:

@@ -164,7 +164,7 @@ class BayesianLogit(Classifier):
 
         `offset` and `variance` describe a term of the logit that is kept elsewhere (an arm's own intercept).
         """
-        if not np.isfinite(readings).all() or label not in (0.0, 1.0) or not math.isfinite(offset):
+        if not _finite(readings) or label not in (0.0, 1.0) or not math.isfinite(offset):
             self.unlearnable += 1
             return None
         return self._learn(readings, float(label), offset, variance)
@@ -188,16 +188,17 @@ class BayesianLogit(Classifier):
 
     def _update(self, a: Numbers, label: float, offset: float, variance: float) -> Step | None:
         s = self._covariance.times(a)
-        p = sigmoid(float(self._weights @ a) + offset)
+        p = sigmoid(float(self._weights.dot(a)) + offset)
         h = p * (1.0 - p)
-        d = 1.0 + h * (float(a @ s) + variance)
+        d = 1.0 + h * (float(a.dot(s)) + variance)
         step = Step(p, (label - p) / d, h / d)
         moved = self._weights + s * step.pull
-        if d < 1.0 or not math.isfinite(float(moved.sum())):
+        # A product is finite only where every number in it is: a zero does not hide an infinity.
+        if d < 1.0 or not math.isfinite(float(moved.dot(a))):
             self.unlearnable += 1
             return None
         self._weights = moved
-        self._covariance.subtract_square(s * math.sqrt(step.curvature))
+        self._covariance.subtract_square(s, step.curvature)
         self.learned += 1
         return step
 
@@ -287,6 +288,11 @@ class BayesianLogit(Classifier):
     def _make(self) -> str:
         parts = (self.prior_precision, self.intercept_precision, self.intercept, self.knots, self.plain)
         return repr((*parts, self.straight, self.prior_means))
+
+
+def _finite(readings: Numbers) -> bool:
+    """Whether all are; the sum of squares says so at once unless it overflows."""
+    return math.isfinite(float(readings.dot(readings))) or bool(np.isfinite(readings).all())
 
 
 class _Facts(msgspec.Struct, frozen=True):
