@@ -46,6 +46,8 @@ def known(
     to the customer it moved to, and is folded there. Raises `StoredFormatError`.
     """
     profile = decode_profile(key, stored) if stored else Profile(key)
+    if not (pending or riding):
+        return Known(profile, decode_ledger(ledger, key))
     moved = bool(profile.moved_to)
     entries = decode_ledger(ledger, key)
     erased = False

@@ -95,8 +95,8 @@ class Metrics:
         )  # fmt: skip
         self._by_outcome = {outcome: (self._decisions.labels(outcome), self._seconds.labels(outcome)) for outcome in OUTCOMES}
         # A label that shows up only with its first count hides that count from a rate.
-        for part in ("deadline", "ledger", "model", "profile"):
-            self._degraded.labels(part)
+        self._by_part = {part: self._degraded.labels(part) for part in ("deadline", "ledger", "model", "profile")}
+        self._by_placement: dict[str, tuple[Counter, Counter]] = {}
         for reason in get_args(Reason):
             self._empty.labels(reason)
         self._by_reason = {reason: self._events_rejected.labels(reason) for reason in sorted({*REASONS, "other"})}
@@ -119,14 +119,19 @@ class Metrics:
     def decided(self, decision: Decision) -> None:
         """What was missing for a decision, which placements stayed empty, and what was given up to learn."""
         for part in decision.degraded:
-            self._degraded.labels(part).inc()
+            self._by_part[part].inc()
         for filled in decision.placements:
             if not filled.offers:
                 self._empty.labels(filled.reason).inc()
-            best = sum(offer.best_score for offer in filled.offers)
+            best = sum([offer.best_score for offer in filled.offers])
             if best > 0.0:
-                self._exploration_best.labels(filled.name).inc(best)
-                self._exploration_loss.labels(filled.name).inc(sum(offer.exploration_loss for offer in filled.offers))
+                of_best, of_loss = self._by_placement.get(filled.name) or self._placement(filled.name)
+                of_best.inc(best)
+                of_loss.inc(sum([offer.exploration_loss for offer in filled.offers]))
+
+    def _placement(self, name: str) -> tuple[Counter, Counter]:
+        self._by_placement[name] = self._exploration_best.labels(name), self._exploration_loss.labels(name)
+        return self._by_placement[name]
 
     def refused(self, stage: str) -> None:
         self._refused.labels(stage).inc()

@@ -14,10 +14,11 @@ from api.customer_state import Known, names_of
 from api.door import Receipt
 from api.problems import Problem
 from engine.decisioning.decision import Decision
-from engine.decisioning.situation import Situation
+from engine.decisioning.situation import Situation, Vector
 from engine.events.base import Event
 from engine.ids import CustomerKey, shard_of
 from engine.moments import Millis
+from engine.profiles.profile import Part
 from engine.store import keys
 from engine.store.redis_reader import Command
 
@@ -51,6 +52,9 @@ class Question(Struct):
     customer: Known | None = None
     earlier: bytes | None = None
     """The answer that was given to this request id before."""
+    part: Part | None = None
+    vector: Vector | None = None
+    """What the customer reads like at this moment, where it has been read together with others."""
     situation: Situation | None = None
     decision: Decision | None = None
     kept: Answer | None = None

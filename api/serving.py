@@ -40,15 +40,15 @@ from engine.decisioning.ledger import Refusal
 from engine.decisioning.situation import Situation
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
-from engine.features.vector import read_features
+from engine.features.vector import read_all
 from engine.store.redis_ledger import (
     Commitment,
     Committed,
     Conflict,
     Outcome,
     Stored,
+    commit_words,
     outcome,
-    queue_commit,
     queue_release,
     queue_take,
 )
@@ -102,7 +102,7 @@ class Serving:
         """Takes all of them as far as they go together; `StoreUnavailable` where nothing could be read."""
         waiting = await self._customers(questions)
         began = time.perf_counter()
-        each(self._consider, waiting)
+        self._consider(waiting)
         meant = [question for question in waiting if question.asked.writes and question.failed is None]
         self._decide_all(meant)
         self._timing.decide += time.perf_counter() - began
@@ -171,7 +171,16 @@ class Serving:
             except StoreUnavailable:
                 raise store_away() from None
 
-    def _consider(self, question: Question) -> None:
+    def _consider(self, questions: Sequence[Question]) -> None:
+        """Their situations, read at once; one by one where one of them brings a fault to light."""
+        with suppress(Exception):
+            known = [(question, question.customer.profile.whole) for question in questions if question.customer is not None]
+            read = read_all([(part, Moment(question.asked.channel or ""), question.now) for question, part in known])
+            for (question, part), vector in zip(known, read, strict=True):
+                question.part, question.vector = part, vector
+        each(self._consider_alone, questions)
+
+    def _consider_alone(self, question: Question) -> None:
         question.situation = self._situation(question)
 
     def _keep_answer(self, question: Question) -> None:
@@ -189,11 +198,12 @@ class Serving:
         asked, now, customer = question.asked, question.now, question.customer
         context = asked.context
         channel = asked.channel or ""
-        part = vector = None
+        part, vector = question.part, question.vector
         unit: str = question.key
         if customer is not None:
-            part = customer.profile.whole
-            vector = read_features(customer.profile, Moment(channel), now)
+            if part is None or vector is None:
+                part = customer.profile.whole
+                vector = read_all([(part, Moment(channel), now)])[0]
             unit = customer.profile.first_identity or unit
         return Situation(
             decision_id=decision_id(question.arrival),
@@ -304,7 +314,7 @@ class Serving:
             request_hash=question.request_hash,
             body=question.kept.body if question.kept is not None else b"",
         )
-        return commands_of(partial(queue_commit, wanted=wanted))[0]
+        return ("EVALSHA", *commit_words(wanted))
 
     async def _reserve(self, takes: Sequence[Take], decision: Decision, deadline: float) -> Refusal | None:
         """Takes a unit of everything that is stocked, or none and names the offer that had none left."""

@@ -5,6 +5,7 @@ what Redis and the stored profiles hold. RFC 3339 exists at the doors only.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,14 @@ def moment(at: int) -> datetime:
 
 def rfc3339(at: int) -> str:
     """Epoch milliseconds as `2026-01-31T09:30:00.000Z`."""
-    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, beyond = divmod(at, SECOND)
+    return f"{_to_the_second(second)}.{beyond:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(second: int) -> str:
+    """Remembered, since what is told at once is of the same seconds."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def localised(naive: datetime, zone: ZoneInfo) -> datetime:

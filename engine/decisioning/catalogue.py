@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.decisioning.conditions import BoolArray, Table
 from engine.decisioning.ledger import CapClaim
-from engine.decisioning.offers import Campaign, Offer, Redemption, Store
+from engine.decisioning.offers import Campaign, Contents, Offer, Redemption, Store
 from engine.decisioning.situation import Situation
 from engine.features.affinity import Promotions
 
@@ -148,6 +148,7 @@ class Catalogue(Struct, frozen=True, eq=False):
     rules: tuple["Rule", ...]
     """The eligibility rules that could drop any of the offers."""
     redemptions: tuple[Redemption, ...]
+    contents: Contents
     currency: str
     longest_window_ms: int
     """How long entries of a ledger matter: to the longest cap, to a reservation and its late view, to a reload."""

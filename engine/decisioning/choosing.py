@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.decisioning.arbitration import Drawn
 from engine.decisioning.catalogue import Catalogue, Columns
 from engine.decisioning.decision import Chosen, Take
 from engine.decisioning.ledger import RESERVED, VIEWED, Claim, Entry, StickyOffer
-from engine.decisioning.offers import localised_content
 from engine.decisioning.policy import Placement, Policy
 from engine.decisioning.scoring import Scored, recorded
 from engine.decisioning.situation import Situation
@@ -20,10 +20,32 @@ SHARE_OF_PURCHASES = 3
 """Column of `affinity.share_56d`."""
 
 
+class Figures(Struct, frozen=True):
+    """What a draw adds to an offer: its figures, why this one, and the readings it was made from."""
+
+    reasons: tuple[str, ...] = ()
+    propensity: float = 1.0
+    probability: float = 0.0
+    score: float = 0.0
+    best_score: float = 0.0
+    exploration_loss: float = 0.0
+    vector: bytes = b""
+
+
+UNDRAWN = Figures()
+
+
 def placed(
-    row: int, name: str, position: int, placement: Placement, situation: Situation, catalogue: Catalogue, policy: Policy
+    row: int,
+    name: str,
+    position: int,
+    placement: Placement,
+    situation: Situation,
+    catalogue: Catalogue,
+    policy: Policy,
+    figures: Figures = UNDRAWN,
 ) -> Chosen:
-    """An offer in its place, before any figure of a draw."""
+    """An offer in its place."""
     offer, columns = catalogue.offers[row], catalogue.columns
     span = int(offer.attribution_window_days * DAY)
     if placement.shown_when == "viewed":
@@ -38,26 +60,30 @@ def placed(
         value_minor=float(columns.value[row]),
         cost_minor=float(columns.cost[row]),
         currency=catalogue.currency,
-        reasons=(offer.kind,),
-        content=localised_content(offer.content, situation.locale),
+        reasons=figures.reasons or (offer.kind,),
+        propensity=figures.propensity,
+        probability=figures.probability,
+        score=figures.score,
+        best_score=figures.best_score,
+        exploration_loss=figures.exploration_loss,
+        learn=bool(figures.vector),
+        vector=figures.vector,
+        content=catalogue.contents.of(row, situation.locale),
         expires_at=Millis(min(int(columns.ends[row]), situation.now + span)),
     )
 
 
-def drawn(offer: Chosen, scored: Scored, one: Drawn, situation: Situation, catalogue: Catalogue) -> Chosen:
-    """With the figures of the draw and the readings it was made from."""
+def figures_of(scored: Scored, one: Drawn, catalogue: Catalogue) -> Figures:
+    """What a draw came to."""
     arm = one.arm
-    vector = recorded(scored, arm, situation.vector)
-    return replace(
-        offer,
-        propensity=one.propensity,
-        probability=float(scored.probability[arm]),
-        score=float(scored.value[arm]),
-        exploration_loss=one.loss,
-        best_score=one.best,
-        reasons=tuple(_reasons(catalogue, scored, arm)),
-        learn=bool(vector),
-        vector=vector,
+    return Figures(
+        tuple(_reasons(catalogue, scored, arm)),
+        one.propensity,
+        float(scored.probability[arm]),
+        float(scored.value[arm]),
+        one.best,
+        one.loss,
+        recorded(scored, arm),
     )
 
 

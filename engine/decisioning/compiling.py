@@ -24,6 +24,7 @@ from engine.decisioning.offers import (
     SERVICE_RECOVERY,
     Campaign,
     Cap,
+    Contents,
     JustBought,
     Offer,
     Store,
@@ -56,6 +57,7 @@ def compile_catalogue(
         columns=columns,
         rules=tuple(rule for rule in RULES if rule.concerns(columns)),
         redemptions=tuple(default_redemption(offer) for offer in offers),
+        contents=Contents(offers),
         currency=next((offer.margin.currency for offer in offers if offer.margin.currency), ""),
         longest_window_ms=max(policy.reservation_seconds * SECOND + LATE_VIEW, *windows, *sticky),
     )

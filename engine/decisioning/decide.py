@@ -13,6 +13,7 @@ import numpy as np
 from engine.decisioning import choosing
 from engine.decisioning.arbitration import sharpened, slate
 from engine.decisioning.catalogue import Catalogue
+from engine.decisioning.choosing import UNDRAWN, Figures
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
 from engine.decisioning.eligibility import Eligibility
@@ -149,10 +150,10 @@ class _Desk:
             return None
         return after_taking(self.columns, ledger, self.situation.now, self.taken)
 
-    def _new(self, row: int, name: str, position: int) -> Chosen:
+    def _new(self, row: int, name: str, position: int, figures: Figures = UNDRAWN) -> Chosen:
         self.taken.append(row)
         placement = self.policy.placements[name]
-        return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy)
+        return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy, figures)
 
     def _duties(self, name: str, count: int, alive: BoolArray) -> list[Chosen]:
         if name not in self.columns.with_duties:
@@ -173,8 +174,8 @@ class _Desk:
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
         for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
-            offer = self._new(int(scored.rows[one.arm]), name, first + len(offers))
-            offers.append(choosing.drawn(offer, scored, one, self.situation, self.catalogue))
+            figures = choosing.figures_of(scored, one, self.catalogue)
+            offers.append(self._new(int(scored.rows[one.arm]), name, first + len(offers), figures))
         return offers
 
     def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:

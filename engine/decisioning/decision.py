@@ -105,4 +105,4 @@ class Decision(Struct, frozen=True, kw_only=True):
     @property
     def offers(self) -> tuple[Chosen, ...]:
         """All chosen offers, placement by placement."""
-        return tuple(offer for filled in self.placements for offer in filled.offers)
+        return tuple([offer for filled in self.placements for offer in filled.offers])

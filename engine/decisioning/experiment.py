@@ -44,6 +44,8 @@ def campaigns_in_place(columns: Columns, open_to: Sequence[BoolArray]) -> tuple[
     there = columns.nothing
     for mask in open_to:
         there = there | (mask & columns.personal)
+    if not columns.campaign_names:
+        return (EVERYTHING,) if there.any() else ()
     rows = there.nonzero()[0]
     if not rows.size:
         return ()

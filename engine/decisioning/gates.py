@@ -148,6 +148,8 @@ class Gates:
         return self._without_refused(mask, "stock")
 
     def _without_refused(self, mask: BoolArray, stage: str) -> BoolArray:
+        if not self.situation.refused:
+            return mask
         rows = [
             self.columns.row[name] for name, why in self.situation.refused.items() if why == stage and name in self.columns.row
         ]

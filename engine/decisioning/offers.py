@@ -4,6 +4,7 @@ Fields without a default have to be written. How a plain YAML scalar becomes an 
 said by `Meta(extra={"written": …})`, so that one reader serves every struct.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -151,6 +152,25 @@ def localised_content(content: dict[str, dict[str, str]], locale: str) -> dict[s
     for name in reversed(locale_chain(locale)):
         found |= content.get(name, {})
     return found
+
+
+MOST_REMEMBERED = 4096
+
+
+class Contents:
+    """The content of each offer, remembered by locale."""
+
+    def __init__(self, offers: Sequence[Offer]) -> None:
+        self._offers = offers
+        self._found: dict[tuple[int, str], dict[str, str]] = {}
+
+    def of(self, row: int, locale: str) -> dict[str, str]:
+        found = self._found.get((row, locale))
+        if found is None:
+            if len(self._found) >= MOST_REMEMBERED:
+                self._found.clear()
+            found = self._found[row, locale] = localised_content(self._offers[row].content, locale)
+        return found
 
 
 def locale_chain(locale: str) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class Prepared(Struct, frozen=True, eq=False):
     """Popularity of each arm."""
     learned: FloatArray
     frozen: FloatArray
+    packed: NDArray[np.float32]
+    """Readings of each arm as they are recorded."""
 
 
 class Scorers(Struct, frozen=True, eq=False):
@@ -59,12 +61,19 @@ class Scored(Struct, frozen=True, eq=False):
     """In the catalogue."""
     probability: FloatArray
     value: FloatArray
-    cross: FloatArray | None
+    prepared: Prepared
+    customer: bytes
+    """Readings of the customer as they are recorded."""
+    crossed: Crossed | None
     """Distinct readings of customer × arm, for the whole group."""
     row: NDArray[np.intp]
-    """Arm of the placement → its row in `cross`."""
+    """Arm of the placement → its row there."""
     ranker: Ranker
     """Who ranked in the end."""
+
+    @property
+    def cross(self) -> FloatArray | None:
+        return self.crossed.rows if self.crossed is not None else None
 
 
 def scorers_for(
@@ -99,6 +108,7 @@ def _prepared(
         popularity=arms.promotions.by_kind(crowd)[arms.promotions.kind],
         learned=learned.prepare(ids, arms.features),
         frozen=frozen.prepare(ids, arms.features),
+        packed=arms.features.astype("<f4"),
     )
 
 
@@ -107,6 +117,8 @@ class Together(Struct, frozen=True, eq=False):
 
     crossed: Crossed
     vectors: FloatArray
+    packed: NDArray[np.float32]
+    """The vectors as they are recorded."""
     member: Mapping[int, int]
     """Place in the group → place among those that were read."""
 
@@ -127,13 +139,14 @@ class Readings:
         together = self._read(placement)
         at = together.member.get(which) if together is not None else None
         if together is None or at is None:
-            cross, row = None, arms.promotions.kind
+            crossed, customer, row = None, b"", arms.promotions.kind
         else:
-            cross, row = together.crossed.rows, together.crossed.row[at]
-        who = _able(ranker, self._scorers, cross is not None)
+            crossed, customer, row = together.crossed, together.packed[at].tobytes(), together.crossed.row[at]
+        who = _able(ranker, self._scorers, crossed is not None)
         probability = self._probability(who, placement, at, places, row)
         value = probability * columns.worth[rows] - columns.cost[rows]
-        return Scored(arms, places, rows, probability, value, cross, row, who)
+        prepared = self._scorers.prepared[placement]
+        return Scored(arms, places, rows, probability, value, prepared, customer, crossed, row, who)
 
     def _read(self, placement: str) -> Together | None:
         if placement not in self._together:
@@ -143,11 +156,15 @@ class Readings:
                 if one.part is not None and one.vector is not None and any(asked.name == placement for asked in one.placements)
             ]
             promotions, crowd = self._columns.arms[placement].promotions, self._scorers.prepared[placement].crowd
-            self._together[placement] = Together(
-                cross_all([part for _, part, _, _ in read], promotions, crowd, [now for _, _, _, now in read]),
-                np.stack([vector for _, _, vector, _ in read]),
-                {at: member for member, (at, _, _, _) in enumerate(read)},
-            ) if read else None  # fmt: skip
+            self._together[placement] = None
+            if read:
+                vectors = np.stack([vector for _, _, vector, _ in read])
+                self._together[placement] = Together(
+                    cross_all([part for _, part, _, _ in read], promotions, crowd, [now for _, _, _, now in read]),
+                    vectors,
+                    vectors.astype("<f4"),
+                    {at: member for member, (at, _, _, _) in enumerate(read)},
+                )
         return self._together[placement]
 
     def _probability(
@@ -189,10 +206,10 @@ def _able(ranker: Ranker, scorers: Scorers, readable: bool) -> Ranker:
     return ranker if readable or ranker == "random" else "popularity"
 
 
-def recorded(scored: Scored, index: int, vector: FloatArray | None) -> bytes:
+def recorded(scored: Scored, index: int) -> bytes:
     """The readings that one scored arm was judged by (customer, offer, both), as little-endian float32; maybe none."""
-    if scored.cross is None or vector is None:
+    if scored.crossed is None:
         return b""
     place = scored.places[index]
-    together = np.concatenate((vector, scored.arms.features[place], scored.cross[scored.row[place]]))
-    return together.astype("<f4").tobytes()
+    offer, both = scored.prepared.packed[place], scored.crossed.packed[scored.row[place]]
+    return b"".join((scored.customer, offer.tobytes(), both.tobytes()))

@@ -91,6 +91,8 @@ class Crossed(Struct, frozen=True, eq=False):
     """Readings of some customers and all offers: `rows` are the distinct ones, `row` says where each offer's stands."""
 
     rows: Matrix
+    packed: NDArray[np.float32]
+    """The rows as they are recorded."""
     row: tuple[NDArray[np.intp], ...]
     """For each customer, the row of each offer."""
 
@@ -144,7 +146,8 @@ def cross_all(parts: Sequence[Part], promotions: Promotions, popularity: Matrix,
                 own.append(np.concatenate((rows[places[place][offer], :8], shown)))
                 places[place][offer] = len(rows) + len(own) - 1
     together = np.concatenate((rows, np.stack(own))) if own else rows
-    return Crossed(together.astype("<f4", order="C").astype(np.float64), tuple(places))
+    packed = together.astype("<f4", order="C")
+    return Crossed(packed.astype(np.float64), packed, tuple(places))
 
 
 def _trips(part: Part, now: Millis) -> float:

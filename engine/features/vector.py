@@ -1,8 +1,9 @@
 """All readings of a customer as one vector: the only way to obtain features."""
 
+from array import array
+from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import chain
-from struct import Struct as Layout
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from engine.features import engagement, rfm
 from engine.features.base import Group, Reading, Request
 from engine.moments import Millis
-from engine.profiles.profile import Profile
+from engine.profiles.profile import Part, Profile
 
 Vector = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ LOWS: Vector = np.array([reading.low for reading in READINGS], dtype=np.float64)
 HIGHS: Vector = np.array([reading.high for reading in READINGS], dtype=np.float64)
 
 
-_LAYOUT = Layout(f"={len(READINGS)}d")
+_READERS = tuple(group.read for group in GROUPS)
 _RECORDED = np.dtype("<f4")
 
 
@@ -48,20 +49,26 @@ def read_features(profile: Profile, request: Request, now: Millis) -> Vector:
 
     Rounding makes what is logged beside a decision, four bytes a number, exactly what was scored.
     """
-    return _rounded(profile, request, now).astype(np.float64)
+    vector: Vector = read_all([(profile.whole, request, now)])[0]
+    return vector
+
+
+def read_all(asked: Sequence[tuple[Part, Request, Millis]]) -> Vector:
+    """Shape (customers, len(NAMES)): the readings of several at once; each the same as alone."""
+    return _rounded(asked).astype(np.float64)
 
 
 def read_packed(profile: Profile, request: Request, now: Millis) -> bytes:
     """The same readings as examples hold them."""
-    return _rounded(profile, request, now).tobytes()
+    return _rounded([(profile.whole, request, now)]).tobytes()
 
 
-def _rounded(profile: Profile, request: Request, now: Millis) -> NDArray[np.float32]:
-    part = profile.whole
+def _rounded(asked: Sequence[tuple[Part, Request, Millis]]) -> NDArray[np.float32]:
     numbers: list[float] = []
-    for group in GROUPS:
-        numbers.extend(group.read(part, request, now))
-    clipped = np.maximum(np.frombuffer(_LAYOUT.pack(*numbers)), LOWS)
+    for one in asked:
+        for read in _READERS:
+            numbers += read(*one)
+    clipped = np.maximum(np.frombuffer(array("d", numbers)).reshape(len(asked), len(READINGS)), LOWS)
     return np.minimum(clipped, HIGHS, out=clipped).astype(_RECORDED)
 
 

@@ -40,7 +40,7 @@ class Consents(Struct, frozen=True, array_like=True):
         heard = [said[name] for name in (EVERY_CHANNEL, channel) if name in said]
         if channel is None:
             heard = list(said.values())
-        newest = max(heard, key=lambda statement: statement.order, default=Statement())
+        newest = heard[0] if len(heard) == 1 else max(heard, key=lambda statement: statement.order, default=Statement())
         if newest.status == "granted" and newest.expires_at and newest.expires_at <= now:
             return Statement("unknown", newest.at)
         return newest

@@ -8,6 +8,7 @@ taught again and asked once more: an unknown hash has run nothing.
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
+from itertools import chain
 from typing import Any, cast
 
 import msgspec
@@ -74,10 +75,15 @@ Outcome = Committed | Stored | Conflict | Refusal
 
 def queue_commit(pipe: "Pipeline", wanted: Commitment) -> None:
     """Queue the decision commit; read its reply with `outcome`."""
+    pipe.evalsha(*commit_words(wanted))
+
+
+def commit_words(wanted: Commitment) -> tuple[Any, ...]:
+    """The decision commit as the words behind EVALSHA."""
     names = [keys.ledger(wanted.shard, wanted.customer), keys.events(wanted.shard)]
     if wanted.request_id:
         names.append(keys.request(wanted.shard, wanted.customer, wanted.request_id))
-    pipe.evalsha(
+    return (
         _COMMIT_HASH,
         len(names),
         *names,
@@ -88,7 +94,7 @@ def queue_commit(pipe: "Pipeline", wanted: Commitment) -> None:
         BODY_SECONDS,
         _encode(wanted.claims),
         _encode(wanted.sticky),
-        *(part for pair in wanted.log.items() for part in pair),
+        *chain.from_iterable(wanted.log.items()),
     )
 
 
