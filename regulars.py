@@ -27,6 +27,12 @@ ROSTER: Final = {
     "dead-letters list": "flows.dead_letters:list_letters",
     "dead-letters show": "flows.dead_letters:show",
     "dead-letters replay": "flows.dead_letters:replay",
+    "models list": "flows.models:list_models",
+    "models show": "flows.models:show",
+    "models rollback": "flows.models:rollback",
+    "models freeze": "flows.models:freeze",
+    "models thaw": "flows.models:thaw",
+    "models promote": "flows.models:promote",
     "tail": "flows.tail:main",
     "export": "flows.export:main",
 }
@@ -44,8 +50,10 @@ app = typer.Typer(
 )
 catalogue = typer.Typer(help="Check the offers, campaigns and policy that marketers write.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Events that could not be used, with their reason and raw bytes.", no_args_is_help=True)
+models = typer.Typer(help="What each model serves and why; freeze it, roll it back, thaw it.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(models, name="models")
 
 Host = Annotated[str, typer.Option(envvar="REGULARS_HOST", help="Address to listen on; loopback only without keys.")]
 Port = Annotated[int, typer.Option(envvar="REGULARS_PORT", help="Port to listen on; 0 takes a free one.")]
@@ -55,6 +63,8 @@ RedisUrl = Annotated[str, typer.Option(envvar="REGULARS_REDIS_URL", help="A Redi
 Engines = Annotated[int, typer.Option(envvar="REGULARS_ENGINES", min=1, help="Engine processes sharing the shards.")]
 Url = Annotated[str, typer.Option(envvar="REGULARS_URL", help="Where a running Regulars answers.")]
 Key = Annotated[str, typer.Option(envvar="REGULARS_KEY", help="The key to send, where the server has keys.")]
+Model = Annotated[str, typer.Argument(envvar="REGULARS_MODEL", help="Its name, as `regulars models list` shows it.")]
+AsJson = Annotated[bool, typer.Option("--json", envvar="REGULARS_AS_JSON", help="As JSON, one object a line.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", envvar="REGULARS_JSON", help="Write the figures here too.")]
 
 
@@ -270,6 +280,76 @@ def dead_letters_replay(
         "dead-letters replay", redis_url=redis_url, data=data, dead_letter_id=dead_letter_id, url=url, key=key,
         reason=reason,
     )  # fmt: skip
+
+
+@models.command("list")
+def models_list(redis_url: RedisUrl = "", data: Data = Path("regulars-data"), as_json: AsJson = False) -> None:
+    """List the models: what they have learned, what is served of them, how well they do."""
+    dispatch("models list", redis_url=redis_url, data=data, as_json=as_json)
+
+
+@models.command("show")
+def models_show(
+    model: Model,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    against: Annotated[
+        int | None, typer.Option(envvar="REGULARS_AGAINST", min=0, help="Show how the terms differ from this kept version.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one model: why it serves what it serves, the good versions that are kept, and its terms by name."""
+    dispatch("models show", redis_url=redis_url, data=data, model=model, against=against, as_json=as_json)
+
+
+@models.command("rollback")
+def models_rollback(
+    model: Model,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    to: Annotated[
+        int | None, typer.Option(envvar="REGULARS_TO", min=0, help="A kept version; else the one before the served one.")
+    ] = None,
+    why: Annotated[str, typer.Option(envvar="REGULARS_WHY", help="For those who look later.")] = "",
+) -> None:
+    """Serve a good version that is kept, until `thaw`; learning goes on in the shadow."""
+    dispatch("models rollback", redis_url=redis_url, data=data, model=model, to=to, why=why)
+
+
+@models.command("freeze")
+def models_freeze(
+    model: Model,
+    why: Annotated[str, typer.Option(envvar="REGULARS_WHY", help="For those who look later.")],
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+) -> None:
+    """Go on serving what is served now, until `thaw`; learning goes on in the shadow."""
+    dispatch("models freeze", redis_url=redis_url, data=data, model=model, why=why)
+
+
+@models.command("unfreeze", hidden=True)
+@models.command("thaw")
+def models_thaw(
+    model: Model,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    from_served: Annotated[
+        bool, typer.Option("--from-served", envvar="REGULARS_FROM_SERVED", help="Forget what was learned in the shadow.")
+    ] = False,
+) -> None:
+    """Serve the newest numbers again; with --from-served, learning goes on from the version that was served."""
+    dispatch("models thaw", redis_url=redis_url, data=data, model=model, from_served=from_served)
+
+
+@models.command("promote")
+def models_promote(
+    model: Model,
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    force: Annotated[bool, typer.Option("--force", envvar="REGULARS_FORCE", help="Even if it has not proven better.")] = False,
+) -> None:
+    """Serve a challenger (MODEL.KIND) instead of the champion, if it has proven better; naming MODEL itself goes back."""
+    dispatch("models promote", redis_url=redis_url, data=data, model=model, force=force)
 
 
 @app.command()

@@ -21,7 +21,12 @@ class WrongUse(RegularsError):
 
 
 def open_archive(redis_url: str, data: Path) -> Archive:
-    """The Redis that is named, or else the embedded one of the `up` that runs on `data`."""
+    """The events, letters and decisions of the system that is meant."""
+    return Archive(redis_of(redis_url, data), EngineSettings().shards)
+
+
+def redis_of(redis_url: str, data: Path) -> str:
+    """The address of the Redis that is named, or else of the embedded one of the `up` that runs on `data`."""
     if not redis_url:
         try:
             report = msgspec.json.decode((data / "children.json").read_bytes(), type=ChildrenReport)
@@ -32,7 +37,7 @@ def open_archive(redis_url: str, data: Path) -> Archive:
         redis_url = report.redis_url
         if not redis_url:
             raise NotFound("this `regulars up` uses a Redis of its own: name it with --redis-url")
-    return Archive(redis_url, EngineSettings().shards)
+    return redis_url
 
 
 def write_line(value: object) -> None:

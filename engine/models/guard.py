@@ -77,7 +77,10 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is served of a model and why: the legible part of a guard."""
+    """What is served of a model and why: the legible part of a guard.
+
+    `served_at` is when the numbers that are served were made; `report` is about the newest ones, in the shadow or not.
+    """
 
     model: str
     source: str = ""
@@ -93,6 +96,8 @@ class Record(msgspec.Struct, frozen=True):
     evidence: dict[str, Evidence] = {}
     level: float = 0.0
     drift_seen: int = 0
+    served_at: int = 0
+    report: Report | None = None
 
 
 class Refused(RegularsError):
@@ -125,6 +130,8 @@ class Guard:
         self.notes: list[Note] = []
         self.evidence: dict[str, Evidence] = {}
         self.drift = Drift(tolerance)
+        self.served_at = 0
+        self._dated = (model, -1)
         self._served: Snapshot | None = None
 
     # --- labels ------------------------------------------------------------------------------------------------------
@@ -257,6 +264,10 @@ class Guard:
         if self.pinned:
             self.since = self.since or at
             self.pinned = msgspec.structs.replace(self.pinned, at=self.pinned.at or at)
+            self.served_at = self.pinned.at
+        elif (self.source, learner.version) != self._dated:
+            self.served_at = at
+        self._dated = (self.source, -1 if self.pinned else learner.version)
         return learner
 
     def _broken(self, learner: Learner, begin: Callable[[str], Learner]) -> Learner:
@@ -299,6 +310,8 @@ class Guard:
             evidence=dict(self.evidence),
             level=self.drift.level,
             drift_seen=self.drift.seen,
+            served_at=self.served_at,
+            report=report,
         )
 
     def state(self, report: Report) -> State:
@@ -308,7 +321,7 @@ class Guard:
     def restored(self, state: State, numbers: Mapping[tuple[str, int], Numbered]) -> None:
         """Go on from a state; a kept version whose numbers are gone is no longer kept."""
         record = record_of(state)
-        for name in ("source", "frozen", "why", "since", "rollbacks", "alarms", "promotions"):
+        for name in ("source", "frozen", "why", "since", "rollbacks", "alarms", "promotions", "served_at"):
             setattr(self, name, getattr(record, name))
         self.kept = [one for one in record.kept if (one.source, one.version) in numbers]
         self.numbers = {(one.source, one.version): numbers[one.source, one.version] for one in self.kept}
@@ -317,6 +330,7 @@ class Guard:
         if record.frozen:
             self.pinned = next((one for one in self.kept if one.version == record.served), None)
             self.frozen = self.frozen if self.pinned else ""
+        self._dated = (self.source, -1 if self.pinned else record.served)
 
 
 def record_of(state: State) -> Record:

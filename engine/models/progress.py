@@ -26,6 +26,8 @@ class Progress:
         self.foreign = 0
         self.ignored = 0
         self.window = Window()
+        self._reported_at: tuple[str, int, int, int, int, int] | None = None
+        self._reported = Report("")
         self._told: deque[tuple[float, float]] = deque(maxlen=SIZE)
 
     def learned(self, probability: float, label: float, watched: bool = True) -> None:
@@ -49,7 +51,13 @@ class Progress:
         return self.positives / max(1, learned)
 
     def report(self, model: str, version: int, unlearnable: int) -> Report:
-        """The figures of this moment."""
+        """The figures of this moment; worked out once while nothing is learned."""
+        key = (model, version, unlearnable, self.foreign, self.ignored, self.window.seen)
+        if key != self._reported_at:
+            self._reported_at, self._reported = key, self._report(model, version, unlearnable)
+        return self._reported
+
+    def _report(self, model: str, version: int, unlearnable: int) -> Report:
         return Report(
             model=model,
             version=version,

@@ -124,6 +124,22 @@ class RedisLearnerStore:
             raise StoreUnavailable(str(error)) from error
         return {name: raw for name, raw in zip(names, found, strict=True) if raw is not None}
 
+    def models(self) -> list[str]:
+        """The names of all that have learned here."""
+        start = state_key("").encode()
+        try:
+            return sorted(name.removeprefix(start).decode() for name in self.client.scan_iter(start + b"*", count=1000))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def guard(self, model: str) -> bytes | None:
+        """What is served of a model and why; None of one that has no guard of its own."""
+        return self.kept([guard_key(model)]).get(guard_key(model))
+
+    def snapshot(self, model: str) -> bytes | None:
+        """What is published under a name."""
+        return self.kept([keys.snapshot(model)]).get(keys.snapshot(model))
+
     def ask(self, command: bytes) -> None:
         """Hand a command to whoever learns, now or later."""
         try:

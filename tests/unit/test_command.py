@@ -16,6 +16,8 @@ CALLS = {
     "up": [], "api": [], "engine": [], "learn": [], "demo": [], "replay": ["complete-journey"], "evaluate": ["churn"],
     "catalogue check": ["."], "catalogue schema": [], "dead-letters list": [], "dead-letters show": ["1-1"],
     "dead-letters replay": [], "tail": [], "export": ["events"],
+    "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],
+    "models thaw": ["churn"], "models promote": ["churn.adagrad"],
 }  # fmt: skip
 
 
