@@ -1,4 +1,4 @@
-"""What decisions go by at one moment: catalogue, policy, rankers and churn model, swapped as a whole.
+"""What decisions go by at one moment: catalogue, policy, rankers and what customers are likely to do, swapped as a whole.
 
 A request takes the basis once and keeps it to its end, so a catalogue or a snapshot that arrives meanwhile never mixes
 with the one before it.
@@ -12,7 +12,7 @@ from config.catalogue_files import Loaded
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
 from engine.features.vector import NAMES
-from engine.models.scoring import ChurnScorer, OfferScorer
+from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
 
 
 class Basis(Struct, frozen=True, eq=False):
@@ -21,6 +21,7 @@ class Basis(Struct, frozen=True, eq=False):
     loaded: Loaded
     scorers: Scorers
     churn: ChurnScorer
+    purchase: PurchaseScorer
     versions: dict[str, str]
     stores: Mapping[str, Store]
 
@@ -30,13 +31,16 @@ class Basis(Struct, frozen=True, eq=False):
         return self.loaded.policy.placements
 
 
-def basis_of(loaded: Loaded, learned: OfferScorer | None, churn: ChurnScorer | None) -> Basis:
+def basis_of(
+    loaded: Loaded, learned: OfferScorer | None, churn: ChurnScorer | None = None, purchase: PurchaseScorer | None = None
+) -> Basis:
     """Everything worked out that no request changes."""
     catalogue = loaded.catalogue
     return Basis(
         loaded=loaded,
         scorers=scorers_for(catalogue, learned, popularity=learned.popularity if learned is not None else {}),
         churn=churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days),
+        purchase=purchase or PurchaseScorer(NAMES),
         versions={
             "policy": catalogue.policy_version,
             "next_best_offer": f"m-{learned.version}" if learned is not None else "rule",

@@ -62,7 +62,7 @@ class Container:
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
         self.catalogue = CatalogueWatch(settings.catalogue, self.metrics.catalogue_error)
         self.snapshots = SnapshotCache(self.redis.ask, self.metrics, clock)
-        self.basis: Basis = basis_of(self.catalogue.loaded, None, None)
+        self.basis: Basis = basis_of(self.catalogue.loaded, None)
         self.health = Health(
             self.redis.ask,
             shards,
@@ -139,7 +139,9 @@ class Container:
             self._renew()
 
     def _renew(self) -> None:
-        self.basis = basis_of(self.catalogue.loaded, self.snapshots.offers, self.snapshots.churn)
+        self.basis = basis_of(
+            self.catalogue.loaded, self.snapshots.offers, self.snapshots.churn, self.snapshots.purchase
+        )
 
     async def _look_at_lift(self) -> None:
         self._lift = await read_sums(self.redis.ask, self.rules.shards)

@@ -1,12 +1,12 @@
 """A customer in the shape that the API promises. Fields whose models are not there yet are null, never guessed."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from api.customer_state import Known
 from engine.features.base import Request
-from engine.features.vector import NAMES, READINGS, read_features
-from engine.models.scoring import ChurnScorer
+from engine.features.vector import INDEX, NAMES, Vector, read_features
+from engine.features.words import told
+from engine.models.scoring import ChurnScorer, HorizonScorer, PurchaseScorer
 from engine.moments import Millis, rfc3339
 from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
 from engine.profiles.profile import Profile
@@ -14,16 +14,15 @@ from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
 
 MOST_DRIVERS = 5
-_WORDS: Mapping[str, str] = {reading.name: reading.words for reading in READINGS}
 
 
-def customer_view(known: Known, churn: ChurnScorer, currency: str, now: Millis) -> dict[str, Any]:
+def customer_view(
+    known: Known, churn: ChurnScorer, purchase: PurchaseScorer, currency: str, now: Millis
+) -> dict[str, Any]:
     """The body of `GET /v1/customers/{id}`. `currency` is the shop's main one."""
     profile = known.profile
     part = profile.whole
     vector = read_features(profile, Request(), now)
-    probability = churn.probability(vector)
-    contributions = sorted(churn.contributions(vector).items(), key=lambda one: -abs(one[1]))
     return {
         "user_id": _user_id(profile),
         "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
@@ -33,18 +32,19 @@ def customer_view(known: Known, churn: ChurnScorer, currency: str, now: Millis) 
         "lifecycle": None,
         "value": {"expected_purchases_365d": None, "expected_margin_minor": None, "alive": None},
         "churn": {
-            "probability": round(probability, 6),
+            "probability": round(churn.probability(vector), 6),
             "status": churn.status,
             "horizon_days": int(churn.horizon_days),
             "version": churn.version,
-            "drivers": [
-                {"feature": name, "contribution": round(term, 6), "words": _WORDS.get(name, name)}
-                for name, term in contributions[:MOST_DRIVERS]
-                if term
-            ],
+            "drivers": _drivers(churn, vector),
         },
         "consent": _consents(part.consent, now),
-        "purchase": {"probability_7d": None},
+        "purchase": {
+            "probability_7d": round(purchase.probability(vector), 6),
+            "status": purchase.status,
+            "version": purchase.version,
+            "drivers": _drivers(purchase, vector),
+        },
         "service": _service(part.service),
         "offers": {
             name: getattr(part.offers, name) for name in ("decided", "shown", "clicked", "redeemed")
@@ -58,6 +58,16 @@ def customer_view(known: Known, churn: ChurnScorer, currency: str, now: Millis) 
         "updated_at": _moment(profile.arrived_at),
         "age_ms": max(0, now - profile.arrived_at) if profile.arrived_at else None,
     }
+
+
+def _drivers(scorer: HorizonScorer, vector: Vector) -> list[dict[str, Any]]:
+    """The readings that move a score most, each against an average customer: above 0 towards it, below 0 away from it."""
+    terms = sorted(scorer.contributions(vector).items(), key=lambda one: -abs(one[1]))[:MOST_DRIVERS]
+    return [
+        {"feature": name, "contribution": round(term, 6), "words": told(name, float(vector[INDEX[name]]))}
+        for name, term in terms
+        if term
+    ]
 
 
 def _user_id(profile: Profile) -> str | None:

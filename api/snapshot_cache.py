@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from api.decision_log import ARM_FINGERPRINT
 from engine.features.vector import NAMES
-from engine.models.scoring import CHURN, NEXT_BEST_OFFER, ChurnScorer, OfferScorer
+from engine.models.scoring import CHURN, NEXT_BEST_OFFER, PURCHASE, ChurnScorer, OfferScorer, PurchaseScorer
 from engine.models.snapshot import Snapshot, SnapshotMismatch, decode_snapshot
 from engine.store import keys
 
@@ -50,8 +50,9 @@ class SnapshotCache:
         self._counted = counted
         self._clock = clock
         self._refused: dict[str, bytes] = {}
-        self.served: dict[str, Served] = {CHURN: Served(), NEXT_BEST_OFFER: Served()}
+        self.served: dict[str, Served] = {CHURN: Served(), PURCHASE: Served(), NEXT_BEST_OFFER: Served()}
         self.churn: ChurnScorer | None = None
+        self.purchase: PurchaseScorer | None = None
         self.offers: OfferScorer | None = None
 
     async def look(self) -> bool:
@@ -87,6 +88,8 @@ class SnapshotCache:
     def _build(self, model: str, snapshot: Snapshot) -> None:
         if model == CHURN:
             self.churn = ChurnScorer(NAMES, snapshot)
+        elif model == PURCHASE:
+            self.purchase = PurchaseScorer(NAMES, snapshot)
         else:
             self.offers = OfferScorer(snapshot, ARM_FINGERPRINT)
 

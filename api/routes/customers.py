@@ -100,7 +100,7 @@ async def _view(container: Container, request: Request, key: CustomerKey) -> Res
     need_secret(container.access.caller(header(request.scope, b"authorization")))
     found = await _found(container, key)
     basis = container.basis
-    view = customer_view(found, basis.churn, basis.loaded.catalogue.currency, container.now())
+    view = customer_view(found, basis.churn, basis.purchase, basis.loaded.catalogue.currency, container.now())
     return Response(orjson.dumps(view), 200, _NO_STORE, _MEDIA_TYPE)
 
 

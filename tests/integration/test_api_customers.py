@@ -41,6 +41,8 @@ def test_a_customer_has_the_firm_shape(client: Client, redis_url: str) -> None:
     }  # fmt: skip
     assert body["churn"]["status"] == "warming_up"
     assert 0 <= body["churn"]["probability"] <= 1
+    assert body["purchase"]["status"] == "warming_up"
+    assert 0 <= body["purchase"]["probability_7d"] <= 1 - body["churn"]["probability"]
     assert body["consent"]["marketing"]["status"] == "granted"
     assert body["service"]["open_complaints"] == 1
     assert body["features"]["rfm.frequency"] == 2

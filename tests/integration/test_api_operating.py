@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from httpx import Client
 from redis import Redis
@@ -14,6 +15,8 @@ from api.decision_log import ARM_FINGERPRINT
 from engine.decisioning.offer_features import OFFER_NAMES
 from engine.features.affinity import CROSS_NAMES
 from engine.features.vector import FINGERPRINT, NAMES
+from engine.models.base import Example, recorded
+from engine.models.purchase import PurchaseLearner
 from engine.models.roster import Inputs, learners
 from engine.models.snapshot import encode_snapshot
 from engine.store import keys
@@ -110,6 +113,29 @@ def test_counters_count_and_no_label_holds_what_a_caller_typed(client: Client) -
     assert metric(client, 'regulars_decisions_total{outcome="ok"}') == 1
     assert metric(client, 'regulars_decision_seconds_count{outcome="ok"}') == 1
     assert "made-up" not in client.get("/metrics").text
+
+
+def test_the_learned_likelihood_of_a_purchase_is_served_with_its_reasons(client: Client, redis_url: str) -> None:
+    chance, learner = np.random.default_rng(1), PurchaseLearner(NAMES, FINGERPRINT)
+    rows = chance.lognormal(1.0, 1.0, (600, len(NAMES)))
+    recency = rows[:, NAMES.index("rfm.recency")]
+    learner.learn(
+        [
+            Example("purchase", str(at), "u:1", 0, 1, float(recency[at] < 3.0), FINGERPRINT, recorded(rows[at]))
+            for at in range(600)
+        ]
+    )
+    event = {"id": "1", "type": "page_viewed", "user_id": "u-1", "time": "2026-03-01T10:00:00Z"}
+    client.post("/v1/events", json=event)
+    fold(redis_url)
+    with Redis.from_url(redis_url) as redis:
+        redis.set(keys.snapshot("purchase"), encode_snapshot(learner.publish()))
+
+    assert eventually(lambda: metric(client, 'regulars_snapshot_version{model="purchase"}') == 600)
+    told = client.get("/v1/customers/u-1").json()["purchase"]
+    assert (told["status"], told["version"]) == ("ready", 600)
+    assert 0.0 < told["probability_7d"] < 0.5
+    assert {"feature", "contribution", "words"} == set(told["drivers"][0])
 
 
 def test_a_snapshot_is_swapped_in_and_a_bad_one_changes_nothing(client: Client, redis_url: str) -> None:
