@@ -95,6 +95,12 @@ def _policy(policy: Policy) -> Iterator[Mistake]:
     total = sum(variation.share for variation in policy.experiment.variations.values())
     if abs(total - 1.0) > 1e-9:
         yield Mistake("policy.yaml", "experiment.variations", f"the shares have to sum to 1, found {total:g}")
+    value = policy.value
+    if value.heavy_share + value.light_share > 1.0:
+        yield Mistake("policy.yaml", "value.light_share", "heavy_share and light_share are more than everybody together")
+    for earlier, later in (("at_risk_days", "lapsed_days"), ("lapsed_days", "lost_days")):
+        if getattr(value, earlier) >= getattr(value, later):
+            yield Mistake("policy.yaml", f"value.{later}", f"has to be more than {earlier}, which is {getattr(value, earlier):g}")
 
 
 def _no_placement(name: str, policy: Policy) -> str:

@@ -25,14 +25,18 @@ from engine.features.vector import FINGERPRINT, NAMES
 from engine.models.base import Learner, Report
 from engine.models.guard import Guard, Numbered, Record, record_of
 from engine.models.journal import COMMANDS, Entry, Run, encode_entry, head_after, take
+from engine.models.lifetime_value import LIFETIME_VALUE, with_cuts
 from engine.models.lineup import Lineup
 from engine.models.next_best_offer import with_popularity
 from engine.models.roster import Inputs, learners
 from engine.models.scoring import NEXT_BEST_OFFER
+from engine.models.segments import SegmentRule
 from engine.models.snapshot import Snapshot, SnapshotMismatch, State, decode_state, encode_snapshot, encode_state
 from engine.shards.popularity import shares
+from engine.store.redis_facts import RedisFacts
 from engine.store.redis_learner import Held, ModelCommit, RedisLearnerStore, kept_key
 from flows import learn_metrics
+from flows.cut_points import CutPoints
 
 LOG = logging.getLogger("learn")
 
@@ -69,6 +73,7 @@ class Learning:
         spacing_ms: int = 100,
         name: str = "learn",
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        segments: SegmentRule | None = None,
     ) -> None:
         self._store = store
         self._name = name
@@ -91,6 +96,7 @@ class Learning:
         self._committed_at = self._looked_at = self._beaten_at = float("-inf")
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
+        self._cut_points = CutPoints(RedisFacts(store.client, shards), segments or SegmentRule())
 
     @property
     def learners(self) -> dict[str, Learner]:
@@ -146,10 +152,15 @@ class Learning:
         return wanted and now_s - self._committed_at >= self._spacing_s
 
     def look_around(self, now_s: float) -> None:
-        """Give a sign of life, and read what everybody buys, now and then; a change is published with the next commit."""
+        """Give a sign of life, and read what everybody buys and where customers stand, now and then.
+
+        A change is published with the next commit; cut points go into every shard's own log besides.
+        """
         if now_s - self._beaten_at >= BEAT_EVERY_S:
             self._store.beat(self._name)
             self._beaten_at = now_s
+        if self._cut_points.look(now_s, self._wall_ms()):
+            self.lineup.touched.add(LIFETIME_VALUE)
         if now_s - self._looked_at < POPULARITY_S:
             return
         self._looked_at = now_s
@@ -222,6 +233,8 @@ class Learning:
 
     def _published(self, name: str) -> Snapshot | None:
         snapshot = self.lineup.published(name)
+        if snapshot and name == LIFETIME_VALUE:
+            return with_cuts(snapshot, self._cut_points.cuts)
         return with_popularity(snapshot, self._popularity) if snapshot and name == NEXT_BEST_OFFER else snapshot
 
     def tell_age(self, now_s: float) -> None:
@@ -269,14 +282,14 @@ def main(*, redis_url: str) -> int:
     name = os.environ.get("REGULARS_PART", "learn")
     log_to_stderr(name)
     settings = LearnSettings()
-    churn = load_catalogue(settings.catalogue).policy.churn
-    inputs = product_inputs(float(churn.horizon_days), float(churn.activity_days))
+    policy = load_catalogue(settings.catalogue).policy
+    inputs = product_inputs(float(policy.churn.horizon_days), float(policy.churn.activity_days))
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     store = RedisLearnerStore(redis_url)
     try:
-        learning = _opened(store, inputs, settings, stop, name)
+        learning = _opened(store, inputs, settings, policy.value.segments, stop, name)
         if learning is not None:
             run(learning, stop, settings.learn_idle_ms)
     except Fenced as fenced:
@@ -287,12 +300,22 @@ def main(*, redis_url: str) -> int:
     return 0
 
 
-def _opened(store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, stop: Stop, name: str) -> Learning | None:
+def _opened(
+    store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, segments: SegmentRule, stop: Stop, name: str
+) -> Learning | None:
     """The learners as the last commit left them; waits for Redis, None if asked to stop meanwhile."""
     wait_s = _FIRST_WAIT_S
     while not stop.asked:
         try:
-            return Learning(store, inputs, settings.shards, settings.learn_batch_examples, settings.learn_publish_ms, name)
+            return Learning(
+                store,
+                inputs,
+                settings.shards,
+                settings.learn_batch_examples,
+                settings.learn_publish_ms,
+                name,
+                segments=segments,
+            )
         except StoreUnavailable as away:
             LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})
             time.sleep(wait_s)

@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from engine.profiles.standing import BEST, STAGES, TIERS
 from engine.shards.commit import Commit, Totals
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -14,6 +15,7 @@ REJECTED = Counter("regulars_events_rejected_total", "Events that could not be u
 DEAD_LETTERS = Counter("regulars_dead_letters_total", "Dead letters written")
 OFFERS = Counter("regulars_offers_total", "Offers by what became of them", ["outcome"])
 LABELS = Counter("regulars_labels_total", "Labels that matured")
+SEGMENT_CHANGES = Counter("regulars_segment_changes_total", "Customers who moved, by segment or stage they came to", ["to"])
 FRESHNESS = Histogram("regulars_freshness_seconds", "From acceptance to commit, live events only", buckets=_FAST)
 COMMIT_SECONDS = Histogram("regulars_commit_seconds", "One round of commits, on the wire", buckets=_FAST)
 FENCED = Counter("regulars_fenced_commits_total", "Commits refused because another owner had committed")
@@ -24,9 +26,12 @@ SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["cur
 TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
 WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
 
+SEGMENT_NAMES = (*TIERS, BEST, *STAGES)
 _OUTCOMES = ("decided", "shown", "clicked", "redeemed")
 for _outcome in _OUTCOMES:
     OFFERS.labels(outcome=_outcome)
+for _segment in SEGMENT_NAMES:
+    SEGMENT_CHANGES.labels(to=_segment)
 
 
 def count(commit: Commit, now_ms: int) -> None:
@@ -44,6 +49,8 @@ def count(commit: Commit, now_ms: int) -> None:
             OFFERS.labels(outcome=outcome).inc(max(change, 0))
     for reason, times in commit.facts.rejected.items():
         REJECTED.labels(reason=reason).inc(times)
+    for segment, times in commit.facts.moved_to.items():
+        SEGMENT_CHANGES.labels(to=segment).inc(times)
     for arrived in commit.facts.arrivals:
         if arrived:
             FRESHNESS.observe(max(now_ms - arrived, 0) / 1000.0)

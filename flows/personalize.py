@@ -20,6 +20,7 @@ from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import EngineSettings, RetentionSettings
 from engine.errors import Fenced, StoreUnavailable
+from engine.models.segments import SegmentRule
 from engine.moments import DAY, SECOND
 from engine.shards.labels import ChurnRule, Labels
 from engine.shards.processor import ShardProcessor
@@ -82,9 +83,9 @@ def dataflow(source: EventSource, owner: Owner, sink: CommitSink) -> Dataflow:
     return flow
 
 
-def open_owner(store: RedisStore, settings: EngineSettings, churn: ChurnRule) -> Owner:
+def open_owner(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule | None = None) -> Owner:
     """The shards of this process, as their last commits left them."""
-    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards)
+    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards, segments)
     return Owner(store, processor, settings.owned_shards(), settings.cache_customers)
 
 
@@ -95,7 +96,7 @@ def main(redis_url: str, engines: int, engine_index: int) -> int:
     settings = EngineSettings(engines=engines, engine_index=engine_index)
     stop = _Stop()
     store = RedisStore(redis_url)
-    owner = _opened(store, settings, _churn_rule(settings.catalogue), stop)
+    owner = _opened(store, settings, *_rules(settings.catalogue), stop)
     if owner is None:
         return 0
     upkeep = Upkeep(name, store, owner, RetentionSettings())
@@ -130,11 +131,11 @@ class _Stop:
         return self._asked
 
 
-def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, stop: _Stop) -> Owner | None:
+def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule, stop: _Stop) -> Owner | None:
     while not stop.asked_for():
         try:
             store.claim(settings.shards)
-            owner = open_owner(store, settings, churn)
+            owner = open_owner(store, settings, churn, segments)
         except StoreUnavailable as error:
             _LOG.warning("waiting for the store", extra={"error": str(error)})
             time.sleep(0.2)
@@ -144,9 +145,9 @@ def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, stop:
     return None
 
 
-def _churn_rule(folder: Path) -> ChurnRule:
-    churn = load_catalogue(folder).policy.churn
-    return ChurnRule(horizon_days=churn.horizon_days)
+def _rules(folder: Path) -> tuple[ChurnRule, SegmentRule]:
+    policy = load_catalogue(folder).policy
+    return ChurnRule(horizon_days=policy.churn.horizon_days), policy.value.segments
 
 
 def _fenced(error: Fenced) -> int:

@@ -1,4 +1,4 @@
-"""The rules of the house that hold for all offers: placements, arbitration, holdout, experiment, churn, quiet hours."""
+"""The rules of the house that hold for all offers: placements, arbitration, holdout, experiment, churn, value, quiet hours."""
 
 from hashlib import blake2b
 from typing import Annotated, Literal
@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from engine.decisioning.conditions import Span
 from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
+from engine.models.segments import SegmentRule
 
 Ranker = Literal["learned", "frozen", "rule", "popularity", "random"]
 
@@ -75,6 +76,30 @@ class Churn(Struct, frozen=True, kw_only=True):
     activity_days: Annotated[int, Meta(ge=1, le=365)] = 28
 
 
+class Value(Struct, frozen=True, kw_only=True):
+    """What customers are worth, and where segments and lifecycle stages begin (`engine.models.segments` says it in words).
+
+    `margin_rate` is what is left of a sale once its costs are paid; without it nobody's margin or profit is known.
+    Winning a customer costs `acquire_retain_ratio` times what keeping one does.
+    """
+
+    margin_rate: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    acquire_retain_ratio: Annotated[float, Meta(ge=1.0, le=1000.0)] = 5.0
+    heavy_share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 1 / 3
+    light_share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 1 / 3
+    best_share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    new_days: Annotated[float, Meta(gt=0.0, le=3650.0)] = 30.0
+    at_risk_gaps: Annotated[float, Meta(ge=1.0, le=100.0)] = 2.5
+    at_risk_days: Annotated[float, Meta(ge=0.0, le=3650.0)] = 14.0
+    lapsed_days: Annotated[float, Meta(gt=0.0, le=3650.0)] = 90.0
+    lost_days: Annotated[float, Meta(gt=0.0, le=3650.0)] = 182.0
+
+    @property
+    def segments(self) -> SegmentRule:
+        """The thresholds by themselves, as shards and the learner take them."""
+        return SegmentRule(**{name: getattr(self, name) for name in SegmentRule.__struct_fields__})
+
+
 class QuietHours(Struct, frozen=True, kw_only=True):
     """When push channels stay silent, in the customer's own time."""
 
@@ -105,6 +130,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     holdout: Holdout = Holdout()
     experiment: Experiment = Experiment()
     churn: Churn = Churn()
+    value: Value = Value()
     quiet_hours: QuietHours = QuietHours()
     caps: Caps = Caps()
     just_bought: JustBought = JustBought()

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Final, Self, cast
 
+import msgspec
 import numpy as np
 
 from engine.ids import digest_of
@@ -21,6 +22,7 @@ from engine.models import bgnbd, spend
 from engine.models.base import Example, Report, numbers_of
 from engine.models.bgnbd import BgNbd
 from engine.models.likelihood import Climb, climbed
+from engine.models.segments import Cuts
 from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, State
 from engine.models.spend import GammaGamma
 from engine.moments import DAY
@@ -217,6 +219,11 @@ class LifetimeValueLearner:
             arrays={"buying": np.exp(self._buying.logs), "spending": np.exp(self._spending)},
             facts={"customers": len(self._members), "fitted_at": self._fitted_at, "now": self._now},
         )
+
+
+def with_cuts(snapshot: Snapshot, cuts: Cuts) -> Snapshot:
+    """The snapshot with the newest cut points between segments, for who shows them."""
+    return msgspec.structs.replace(snapshot, carried={**snapshot.carried, "cuts": msgspec.to_builtins(cuts)})
 
 
 class ValueScorer:

@@ -10,7 +10,9 @@ import msgspec
 from engine.models.adagrad import CHURN_ADAGRAD, AdaGradLearner
 from engine.models.base import Learner
 from engine.models.churn import ChurnLearner
+from engine.models.defection import DEFECTION, Defection
 from engine.models.drift import TOLERANCE
+from engine.models.lifetime_value import LIFETIME_VALUE, LifetimeValueLearner
 from engine.models.next_best_offer import NextBestOfferLearner
 from engine.models.purchase import PurchaseLearner
 from engine.models.scoring import CHURN, NEXT_BEST_OFFER, PURCHASE, PURCHASE_DAYS, arm_fingerprint
@@ -48,8 +50,16 @@ def _purchase(inputs: Inputs) -> Learner:
     )
 
 
+def _defection(inputs: Inputs) -> Learner:
+    return Defection(inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days)
+
+
 def _next_best_offer(inputs: Inputs) -> Learner:
     return NextBestOfferLearner(inputs.customer_names, inputs.offer_names, inputs.cross_names, inputs.arm_fingerprint)
+
+
+def _lifetime_value(inputs: Inputs) -> Learner:  # noqa: ARG001
+    return LifetimeValueLearner()
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -74,6 +84,8 @@ ROSTER: Mapping[str, Line] = {
     CHURN_ADAGRAD: Line(_churn_adagrad, listens=CHURN, overlap=4.0),
     PURCHASE: Line(_purchase),
     NEXT_BEST_OFFER: Line(_next_best_offer, tolerance=2.0),
+    DEFECTION: Line(_defection, listens=CHURN),
+    LIFETIME_VALUE: Line(_lifetime_value),
 }
 
 LISTENS: Mapping[str, str] = {name: line.listens or name for name, line in ROSTER.items()}

@@ -1,11 +1,14 @@
 """Where a customer stands among all customers, as the shard last saw it."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
 Tier = Literal["", "heavy", "moderate", "light"]
 Lifecycle = Literal["prospect", "new", "active", "at_risk", "lapsed", "lost"]
+TIERS: tuple[str, ...] = tuple(name for name in get_args(Tier) if name)
+STAGES: tuple[str, ...] = get_args(Lifecycle)
+BEST = "best"
 
 
 class Standing(Struct, frozen=True, array_like=True):
@@ -24,5 +27,5 @@ class Standing(Struct, frozen=True, array_like=True):
     @property
     def segments(self) -> tuple[str, ...]:
         """The segments by name: the tier, the RFM cell and `best`, as far as they are known."""
-        named = (self.tier, f"rfm_{self.rfm}" if self.rfm else "", "best" if self.best else "")
+        named = (self.tier, f"rfm_{self.rfm}" if self.rfm else "", BEST if self.best else "")
         return tuple(name for name in named if name)

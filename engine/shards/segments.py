@@ -4,7 +4,7 @@ A customer is counted in one bin of each reading. When a reading changes they le
 the counts are those of the present at any time, and summing them over the shards gives the cut points for everybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -49,7 +49,7 @@ class Histogram:
         return changed
 
 
-def summed(shards: list[Mapping[str, int]]) -> list[dict[int, int]]:
+def summed(shards: Sequence[Mapping[str, int]]) -> list[dict[int, int]]:
     """The counts of all shards as one histogram for each reading."""
     whole: dict[str, dict[int, int]] = {measure: {} for measure in MEASURES}
     for counts in shards:
