@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.customer_state import Known
+from api.departures import changed
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
 from engine.features.words import told
@@ -35,6 +36,7 @@ def customer_view(
             "probability": round(churn.probability(vector), 6),
             "status": churn.status,
             "horizon_days": int(churn.horizon_days),
+            "changed": changed(vector.tolist()),
             "version": churn.version,
             "drivers": _drivers(churn, vector),
         },

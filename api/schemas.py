@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from api.answering import DecisionAnswer
 from api.asking import DecisionRequest
+from api.departures import ChurnAnswer
 from api.door import Receipt
 from api.insights import LiftAnswer
 from engine.events.consent import Consent
@@ -205,6 +206,13 @@ CUSTOMERS = Group(
 )
 
 INSIGHTS = Group(
+    churn={
+        "summary": "Why customers leave",
+        "responses": {
+            **problems(401, 403, 429, 503),
+            200: {"description": "By tier of spend, what had moved", **_content(schema_of(ChurnAnswer))},
+        },
+    },
     lift={
         "summary": "What personalization adds",
         "openapi_extra": {

@@ -1,5 +1,7 @@
 """`/v1/insights`: what personalization adds, and why customers leave. Numbers of groups, never of one customer."""
 
+import logging
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,11 +9,17 @@ from starlette.responses import Response
 from api import schemas
 from api.access import need_secret
 from api.container import Container
+from api.departures import churn_answer
 from api.insights import campaigns_with, lift_answer, read_sums
 from api.problems import Problem, store_away
 from api.requests import header
 from config.mistakes import did_you_mean
 from engine.errors import StoreUnavailable
+from engine.models.defection import DEFECTION
+from engine.models.snapshot import SnapshotMismatch, decode_snapshot
+from engine.store import keys
+
+log = logging.getLogger(__name__)
 
 _MEDIA_TYPE = "application/json"
 _NO_STORE = {"cache-control": "no-store"}
@@ -36,5 +44,21 @@ def add_routes(app: FastAPI, container: Container) -> None:
         answer = lift_answer(sums, loaded.catalogue, loaded.policy, container.now(), wanted)
         return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
 
+    async def churn(request: Request) -> Response:
+        """What had moved with customers who then stayed away, beside those who came again; by what they used to spend."""
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+        try:
+            sealed = await container.redis.value("GET", keys.snapshot(DEFECTION))
+        except StoreUnavailable:
+            raise store_away() from None
+        horizon = float(container.basis.loaded.policy.churn.horizon_days)
+        try:
+            answer = churn_answer(decode_snapshot(sealed) if sealed else None, horizon, container.now())
+        except SnapshotMismatch as mismatch:
+            log.error("an insight cannot be read", extra={"model": DEFECTION, "error": str(mismatch)})
+            answer = churn_answer(None, horizon, container.now())
+        return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
+
     described = schemas.INSIGHTS
+    app.add_api_route("/v1/insights/churn", churn, methods=["GET"], tags=["insights"], **described.churn)
     app.add_api_route("/v1/insights/lift", lift, methods=["GET"], tags=["insights"], **described.lift)

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from httpx import Client
 
+from engine.features.vector import FINGERPRINT, NAMES
+from engine.models.defection import DEFECTION, Defection
+from engine.models.snapshot import encode_snapshot
+from engine.store import keys
+from engine.store.redis_writer import RedisStore
 from tests.integration.api_client import api_client, fold, write_catalogue
+from tests.unit.models.test_defection import crowd
 
 POLICY = """\
 timezone: UTC
@@ -118,3 +124,35 @@ def test_lift_is_a_metric_by_campaign_and_arm(client: Client) -> None:
 
     assert "# TYPE regulars_lift_customers gauge" in text
     assert "# TYPE regulars_lift_spend_relative gauge" in text
+
+
+def test_why_customers_leave_is_told_by_tier_once_enough_have_left(client: Client, redis_url: str) -> None:
+    before = client.get("/v1/insights/churn").json()
+    learner = Defection(NAMES, FINGERPRINT)
+    learner.learn(crowd(1, 2_000))
+    store = RedisStore(redis_url)
+    store.client.set(keys.snapshot(DEFECTION), encode_snapshot(learner.publish()))
+    store.client.close()
+
+    body = client.get("/v1/insights/churn").json()
+
+    assert (before["status"], before["segments"], before["horizon_days"]) == ("warming_up", [], 28)
+    assert (body["status"], body["looks"], body["departures"]) == ("ready", 2_000, learner.report().positives)
+    assert [segment["segment"] for segment in body["segments"]] == ["all", "heavy", "moderate", "light"]
+    first = {driver["driver"]: driver for driver in body["segments"][0]["drivers"][:2]}
+    assert first["gaps"]["shown"]
+    assert first["gaps"]["words"].startswith("longer gaps: gaps between purchases +")
+    assert first["gaps"]["left"]["now"] > first["gaps"]["left"]["before"]
+
+
+def test_a_customer_is_told_by_what_changed(client: Client, redis_url: str) -> None:
+    days = [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 27]
+    send(client, [order("u-1", f"2026-01-{day:02}T10:00:00Z", 3_000) for day in days])
+    send(client, [order("u-1", "2026-04-20T10:00:00Z", 3_000)])
+    fold(redis_url)
+
+    changed = client.get("/v1/customers/u-1").json()["churn"]["changed"]
+
+    gaps = next(one for one in changed if one["driver"] == "gaps")
+    assert gaps["to"] > gaps["from"]
+    assert gaps["words"].startswith("longer gaps:")
