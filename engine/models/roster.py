@@ -11,7 +11,6 @@ from engine.models.adagrad import CHURN_ADAGRAD, AdaGradLearner
 from engine.models.base import Learner
 from engine.models.churn import ChurnLearner
 from engine.models.defection import DEFECTION, Defection
-from engine.models.defection import DEFECTION, Defection
 from engine.models.drift import TOLERANCE
 from engine.models.lifetime_value import LIFETIME_VALUE, LifetimeValueLearner
 from engine.models.next_best_offer import NextBestOfferLearner
@@ -55,10 +54,6 @@ def _defection(inputs: Inputs) -> Learner:
     return Defection(inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days)
 
 
-def _defection(inputs: Inputs) -> Learner:
-    return Defection(inputs.customer_names, inputs.customer_fingerprint, inputs.churn_horizon_days)
-
-
 def _next_best_offer(inputs: Inputs) -> Learner:
     return NextBestOfferLearner(inputs.customer_names, inputs.offer_names, inputs.cross_names, inputs.arm_fingerprint)
 
@@ -89,7 +84,6 @@ ROSTER: Mapping[str, Line] = {
     CHURN_ADAGRAD: Line(_churn_adagrad, listens=CHURN, overlap=4.0),
     PURCHASE: Line(_purchase),
     NEXT_BEST_OFFER: Line(_next_best_offer, tolerance=2.0),
-    DEFECTION: Line(_defection, listens=CHURN),
     DEFECTION: Line(_defection, listens=CHURN),
     LIFETIME_VALUE: Line(_lifetime_value),
 }
