@@ -6,12 +6,13 @@ with the one before it.
 
 from collections.abc import Mapping
 
+import numpy as np
 from msgspec import Struct
 
 from config.catalogue_files import Loaded
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
-from engine.features.vector import NAMES
+from engine.features.vector import NAMES, Vector
 from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
 
 
@@ -24,6 +25,16 @@ class Basis(Struct, frozen=True, eq=False):
     purchase: PurchaseScorer
     versions: dict[str, str]
     stores: Mapping[str, Store]
+
+    @property
+    def derives(self) -> bool:
+        """Whether a rule of the catalogue asks for what models say of a customer."""
+        conditions = self.loaded.catalogue.columns.conditions
+        return conditions is not None and conditions.derived
+
+    def derived(self, vector: Vector) -> Vector:
+        """What models say of a customer, in the order of `DERIVED_NAMES`."""
+        return np.array([self.churn.probability(vector), self.purchase.probability(vector)])
 
     @property
     def policy_placements(self) -> Mapping[str, object]:

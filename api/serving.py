@@ -212,6 +212,7 @@ class Serving:
             placements=wanted_of(asked),
             part=part,
             vector=vector,
+            derived=question.basis.derived(vector) if vector is not None and question.basis.derives else None,
             ledger=customer.ledger if customer is not None else None,
             stock_left=self._stock.left(),
             channel=channel,

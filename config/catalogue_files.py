@@ -21,7 +21,7 @@ from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.compiling import compile_catalogue
 from engine.decisioning.offers import Campaign, Offer, Store, Trigger
 from engine.decisioning.policy import Policy
-from engine.features.vector import INDEX, NAMES
+from engine.features.derived import RULE_INDEX, RULE_NAMES
 
 POLICY, STORES, TRIGGERS = "policy.yaml", "stores.yaml", "triggers.yaml"
 FILES = (POLICY, STORES, TRIGGERS)
@@ -69,7 +69,7 @@ def load_catalogue(folder: Path) -> Loaded:
         )
     if mistakes or policy is None:
         raise CatalogueError(sorted(set(mistakes), key=lambda one: (one.file, mistakes.index(one))))
-    catalogue = compile_catalogue([found.item for found in offers], policy, NAMES, [found.item for found in campaigns], stores)
+    catalogue = compile_catalogue([found.item for found in offers], policy, RULE_NAMES, [found.item for found in campaigns], stores)
     return Loaded(catalogue, policy, stores, tuple(found.item for found in triggers))
 
 
@@ -115,7 +115,7 @@ def schema() -> dict[str, Any]:
             "stores_file": {"stores": dict[str, Store]},
             "triggers_file": {"triggers": tuple[Trigger, ...]},
         },
-        NAMES,
+        RULE_NAMES,
     )
 
 
@@ -146,7 +146,7 @@ def _policy(folder: Path, mistakes: list[Mistake]) -> Policy | None:
     name, content = _content(folder, folder / POLICY, mistakes)
     if content is WRONG:
         return None
-    reader = Reader(name, INDEX)
+    reader = Reader(name, RULE_INDEX)
     policy = reader.struct(Policy, content, "")
     mistakes += reader.mistakes
     return policy if isinstance(policy, Policy) else None
@@ -167,7 +167,7 @@ def _items(
     name, content = _content(folder, file, mistakes)
     if content is WRONG or content is None:
         return []
-    reader = Reader(name, INDEX, zone)
+    reader = Reader(name, RULE_INDEX, zone)
     found = [Found(name, path, item) for path, item in _listed(reader, content, key, kind) if item is not WRONG]
     mistakes += reader.mistakes
     return found
@@ -193,7 +193,7 @@ def _stores(folder: Path, mistakes: list[Mistake]) -> dict[str, Store]:
     name, content = _content(folder, folder / STORES, mistakes)
     if content is WRONG or content is None:
         return {}
-    reader = Reader(name, INDEX)
+    reader = Reader(name, RULE_INDEX)
     stores = reader.struct(_Stores, content, "")
     mistakes += reader.mistakes
     return dict(stores.stores) if isinstance(stores, _Stores) else {}

@@ -18,7 +18,8 @@ from engine.events.consent import Consent, ConsentUpdated
 from engine.events.orders import Order, OrderCancelled, OrderCompleted
 from engine.events.service import ComplaintFiled
 from engine.features.base import Request
-from engine.features.vector import NAMES, read_features
+from engine.features.derived import RULE_NAMES
+from engine.features.vector import read_features
 from engine.models.scoring import OfferScorer
 from engine.moments import Millis, millis, moment
 from engine.profiles.profile import Profile
@@ -52,7 +53,7 @@ def policy(**fields: Any) -> Policy:
 
 
 def catalogue(offers: Sequence[Offer], under: Policy, campaigns: Sequence[Campaign] = ()) -> Catalogue:
-    return compile_catalogue(offers, under, NAMES, campaigns)
+    return compile_catalogue(offers, under, RULE_NAMES, campaigns)
 
 
 def scorers(of: Catalogue, popularity: Mapping[str, float] | None = None) -> Scorers:

@@ -57,6 +57,8 @@ class Conditions(Struct, frozen=True, eq=False):
     one_each: bool
     """Every row is one clause."""
     rows: NDArray[np.intp]
+    derived: bool
+    """Whether any of them reads what models say of the customer."""
     reads_profile: BoolArray
     """Rows whose conditions need readings of the customer: without any they cannot be met."""
     words: tuple[tuple[str, ...], ...]

@@ -32,6 +32,7 @@ from engine.decisioning.offers import (
 )
 from engine.decisioning.policy import Placement, Policy, content_hash, policy_version
 from engine.features.affinity import Promotions
+from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, SECOND
 
 
@@ -266,6 +267,7 @@ def _conditions(offers: Sequence[Offer], campaigns: Mapping[str, Campaign], feat
         clause_start=np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.intp),
         row_start=np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.intp),
         rows=np.array([row for row, _ in written], dtype=np.intp),
+        derived=any(isinstance(use, Feature) and use.feature in DERIVED_NAMES for use in uses),
         reads_profile=np.array([row in about_customer for row in range(len(offers))], dtype=np.bool_),
         words=tuple(
             tuple(" or ".join(literal_words(use, negated) for use, negated in sorted(clause, key=str)) for clause in together)

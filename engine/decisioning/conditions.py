@@ -20,6 +20,7 @@ from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
 from engine.decisioning.situation import Situation
+from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, moment
 from engine.profiles.profile import Part
 
@@ -165,8 +166,10 @@ class FeatureTable:
 
     def __init__(self, uses: Sequence[Feature], feature_names: Sequence[str]) -> None:
         place = {name: index for index, name in enumerate(feature_names)}
-        self.unknown = np.full(len(place), np.nan)
+        read = len(place.keys() - set(DERIVED_NAMES))
+        self.unknown, self.not_derived = np.full(read, np.nan), np.full(len(place) - read, np.nan)
         self.index = np.array([place[use.feature] for use in uses], dtype=np.intp)
+        self.derives = bool((self.index >= read).any())
         self.low = np.array([self._low(use) for use in uses])
         self.high = np.array([self._high(use) for use in uses])
 
@@ -187,8 +190,11 @@ class FeatureTable:
         return min(bounds, default=np.inf)
 
     def holds(self, situations: Sequence[Situation]) -> BoolArray:
-        vectors = [self.unknown if one.vector is None else one.vector for one in situations]
-        readings = np.stack(vectors)[:, self.index]
+        vectors = np.stack([self.unknown if one.vector is None else one.vector for one in situations])
+        if self.derives:
+            derived = [self.not_derived if one.derived is None else one.derived for one in situations]
+            vectors = np.hstack([vectors, np.stack(derived)])
+        readings = vectors[:, self.index]
         result: BoolArray = (readings >= self.low) & (readings <= self.high)
         return result
 

@@ -110,6 +110,22 @@ def test_compiled_conditions_hold_where_each_tree_holds(written: Sequence[Sequen
             assert fine or Written().words(catalogue, row, situation).startswith("needs ")
 
 
+@given(churn=st.floats(0, 1), bound=st.floats(0, 1))
+def test_a_rule_may_ask_what_models_say_and_nobody_is_guessed(churn: float, bound: float) -> None:
+    asks = Feature(feature="churn.probability", at_least=bound)
+    catalogue = shop.catalogue(
+        [shop.offer("o", eligible_when=(asks,)), shop.offer("p", eligible_when=(Not(negated=asks),))], shop.policy()
+    )
+    told = shop.situation(derived=np.array([churn, 0.5]))
+
+    mask = Written().mask(catalogue.columns, [told, shop.situation()])
+
+    fits = churn >= float(np.float32(bound))
+    assert mask.tolist() == [[fits, not fits], [False, True]]
+    assert catalogue.columns.conditions is not None
+    assert catalogue.columns.conditions.derived
+
+
 @given(written=st.lists(trees, min_size=1, max_size=3))
 def test_offers_that_read_the_customer_wait_until_there_is_one(written: Sequence[Condition]) -> None:
     try:

@@ -1,0 +1,19 @@
+"""Readings that a model works out of the others. Rules may name them; nobody learns from them, or models would chase each other.
+
+They cost a score each, so they are worked out only where some rule of the catalogue names one.
+"""
+
+from engine.features.base import Reading
+from engine.features.vector import NAMES
+
+CHURN_PROBABILITY = "churn.probability"
+PURCHASE_PROBABILITY = "purchase.probability_7d"
+
+DERIVED: tuple[Reading, ...] = (
+    Reading(CHURN_PROBABILITY, "share", 0, 1, "how likely the customer stays away until the churn horizon"),
+    Reading(PURCHASE_PROBABILITY, "share", 0, 1, "how likely the customer buys within a week"),
+)
+DERIVED_NAMES: tuple[str, ...] = tuple(reading.name for reading in DERIVED)
+RULE_NAMES: tuple[str, ...] = (*NAMES, *DERIVED_NAMES)
+"""What a rule may name, in the order of the numbers: the vector, then what is derived from it."""
+RULE_INDEX: dict[str, int] = {name: index for index, name in enumerate(RULE_NAMES)}
