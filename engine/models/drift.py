@@ -157,4 +157,4 @@ def _levels(fortunes: Numbers) -> Numbers:
 
 
 def _level(fortunes: Numbers) -> float:
-    return float(_levels(fortunes))
+    return max(0.0, float(_levels(fortunes)))

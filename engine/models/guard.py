@@ -41,8 +41,8 @@ SPACING_SHARE = 50
 
 MOST_KEPT = 20
 MOST_NOTES = 20
-BEFORE_TROUBLE = 32
-"""A version is good if it was kept at least so many labels before the trouble began."""
+BEFORE_TROUBLE = 128
+"""A version is good if it was kept at least so many labels before the trouble seems to have begun."""
 
 DRIFT, NON_FINITE, OPERATOR = "drift", "non_finite", "operator"
 

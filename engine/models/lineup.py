@@ -22,6 +22,7 @@ from engine.models.snapshot import Numbers, Snapshot
 Make = Callable[[], dict[str, Learner]]
 
 _EXAMPLE = msgspec.msgpack.Decoder(Example)
+_NOTHING = (np.zeros(0), np.zeros(0))
 _SUSPECT = 0.5
 """From this level of suspicion on, nobody is promoted: labels that have gone wrong prove nothing."""
 
@@ -107,11 +108,11 @@ class Lineup:
             if name:
                 self.touched |= {name, self.challenges[name]}
         for model, guard in self.guards.items():
-            if given[guard.source] and guard.source in told:
+            if given[guard.source]:
                 learner = self.learners[guard.source]
-                guard.watch(learner, *told[guard.source], base_rate=_base_rate(learner))
+                guard.watch(learner, *told.get(guard.source, _NOTHING), base_rate=_base_rate(learner))
                 for challenger in self._challengers(model, guard):
-                    if given[challenger] and challenger in told:
+                    if given[challenger] and challenger in told and guard.source in told:
                         self._compare(guard, challenger, told[guard.source], told[challenger])
         return given
 
