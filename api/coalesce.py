@@ -31,10 +31,11 @@ class Coalescer(Generic[Asked, Answer]):
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def ask(self, asked: Asked) -> asyncio.Future[Answer]:
         """The answer, later. Whoever stops waiting for it does not take back what was asked."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop or self._in_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((asked, future))
         if not self._scheduled and len(self._calls) < self._most_calls:
@@ -42,11 +43,16 @@ class Coalescer(Generic[Asked, Answer]):
             loop.call_soon(self._start)
         return future
 
+    def _in_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it works in, asked for once: the question costs a call to the kernel."""
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
     def _start(self) -> None:
         self._scheduled = False
         while self._waiting and len(self._calls) < self._most_calls:
             together, self._waiting = self._waiting[: self._most_together], self._waiting[self._most_together :]
-            task = asyncio.get_running_loop().create_task(self._run(together))
+            task = (self._loop or self._in_loop()).create_task(self._run(together))
             self._calls.add(task)
             task.add_done_callback(self._ended)
 

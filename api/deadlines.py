@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 async def within(future: "asyncio.Future[Result]", deadline: float) -> Result:
     """The future's result until a moment of the monotonic clock; `StoreUnavailable` after it."""
-    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), _too_late, future)
+    timer = future.get_loop().call_later(deadline - time.monotonic(), _too_late, future)
     try:
         return await future
     finally:

@@ -41,6 +41,8 @@ class Silences(Struct, frozen=True, eq=False):
     start: NDArray[np.intp]
     """Where each of `rows` begins."""
     rows: NDArray[np.intp]
+    longest_ms: float
+    """Who bought nothing for so long has no silences."""
 
 
 class Conditions(Struct, frozen=True, eq=False):

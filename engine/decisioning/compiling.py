@@ -231,6 +231,7 @@ def _silences(categories: Mapping[str, tuple[tuple[int, int], ...]]) -> Silences
         span_ms=np.array([span for _, _, span in flat], dtype=np.float64),
         start=start,
         rows=rows,
+        longest_ms=max((span for _, _, span in flat), default=-np.inf),
     )
 
 

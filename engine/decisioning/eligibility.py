@@ -112,8 +112,13 @@ class NotJustBought:
 
     def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
         mask = _without(columns, [self._rows(columns, one) for one in situations])
-        silences, known = columns.silences, [(at, one.part, one.now) for at, one in enumerate(situations) if one.part is not None]
-        if not known or not silences.names:
+        silences = columns.silences
+        known = [
+            (at, one.part, one.now)
+            for at, one in enumerate(situations)
+            if one.part is not None and one.now - one.part.purchases.sums_at < silences.longest_ms
+        ]
+        if not known:
             return mask
         last = habits_of([part.purchases.categories for _, part, _ in known], silences.names)[..., 1]
         age = np.array([now for _, _, now in known], dtype=np.float64)[:, None] - last

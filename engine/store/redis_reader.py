@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import hiredis
 import redis.asyncio as aioredis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -127,12 +128,21 @@ class _Line:
         return answers[len(loads) :]
 
     async def _answer(self) -> Any:
-        try:
-            return await self._connection.read_response()
-        except NoScriptError as error:
-            return _Forgotten(str(error))
-        except ResponseError as error:
-            return Refused(str(error))
+        """The next answer. What has arrived with the one before is there without waiting, and without the price of it."""
+        parser: Any = self._connection._parser
+        answer = parser._reader.gets()
+        if answer is NOT_ENOUGH_DATA:
+            try:
+                return await self._connection.read_response()
+            except ResponseError as error:
+                answer = error
+        if isinstance(answer, NoScriptError):
+            return _Forgotten(str(answer))
+        if isinstance(answer, ResponseError):
+            return Refused(str(answer))
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
 
     async def drop(self) -> None:
         await self._connection.disconnect(nowait=True)
