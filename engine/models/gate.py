@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from engine.models.base import Report
+from engine.models.evaluation import BINS
 from engine.models.snapshot import Numbers
 
 ALPHA = 0.05
@@ -70,7 +71,21 @@ def objection(evidence: Evidence, report: Report, overlap: float = 1.0) -> str:
         return f"compared on {evidence.labels} labels, at least {LEAST_LABELS} are needed"
     if lower <= MARGIN:
         return f"the lower 95 % bound of its improvement is {lower:+.4f} nats a label, it must pass {MARGIN:+.4f}"
-    if report.calibration_error is None or report.calibration_error > WORST_CALIBRATION:
-        told = "unknown" if report.calibration_error is None else f"{report.calibration_error:.4f}"
-        return f"its calibration error is {told}, at most {WORST_CALIBRATION} is allowed"
+    if report.calibration_error is None:
+        return "its calibration error is unknown"
+    error = beyond_chance(report.calibration_error, report.window, report.base_rate or 0.0)
+    if error > WORST_CALIBRATION:
+        return f"its calibration error is {error:.4f}, at most {WORST_CALIBRATION} is allowed"
     return ""
+
+
+def beyond_chance(error: float, labels: int, base_rate: float) -> float:
+    """What is left of a calibration error when that which chance alone shows over so many labels is taken away.
+
+    The bins of a model that is exactly right differ from it by sqrt(rate (1 - rate) / labels in a bin), of which the mean
+    distance is sqrt(2 / pi).
+    """
+    if not labels:
+        return error
+    by_chance = 2.0 / math.pi * BINS * base_rate * (1.0 - base_rate) / labels
+    return math.sqrt(max(error * error - by_chance, 0.0))

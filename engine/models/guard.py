@@ -165,7 +165,7 @@ class Guard:
         if not finite(state):
             return None
         report = learner.report()
-        one = Kept(learner.version, learner.name, 0, report.log_loss, report.auc, report.calibration_error)
+        one = Kept(learner.version, self.source, 0, report.log_loss, report.auc, report.calibration_error)
         self.numbers[one.source, one.version] = Numbered(encode_snapshot(learner.publish()), encode_state(state))
         self.kept = [old for old in self.kept if (old.source, old.version) != (one.source, one.version)] + [one]
         if len(self.kept) > MOST_KEPT:
@@ -271,10 +271,10 @@ class Guard:
         return learner
 
     def _broken(self, learner: Learner, begin: Callable[[str], Learner]) -> Learner:
-        own = [one for one in self.kept if one.source == learner.name]
+        own = [one for one in self.kept if one.source == self.source]
         if not own:
             self.note("began afresh", "a number was not finite, and no good version is kept")
-            return begin(learner.name)
+            return begin(self.source)
         if not self.frozen:
             self._pin(own[-1], NON_FINITE, "a number was not finite; learning goes on from the version that is served")
             self.rollbacks += 1

@@ -98,7 +98,7 @@ def test_where_batches_are_cut_and_where_it_is_restored_changes_nothing(seed: in
 def test_a_watch_that_knew_other_ways_begins_anew() -> None:
     p, _ = predicted(1, 320)
     watch = Drift()
-    watch.take(p[:32], (p[:32] > 0.1) * 1.0, 0.2)
+    watch.take(p[:32], (p[:32] > 0.1).astype(np.float64), 0.2)
     arrays = watch.arrays() | {"drift_fortunes": np.zeros(len(WAYS) + 1)}
 
     assert watch.level > 0.0

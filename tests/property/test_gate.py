@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from engine.models.base import Report
-from engine.models.gate import LEAST_LABELS, MARGIN, Evidence, objection
+from engine.models.evaluation import calibration_error
+from engine.models.gate import LEAST_LABELS, MARGIN, Evidence, beyond_chance, objection
 from engine.models.snapshot import Numbers
 
-GOOD_REPORT = Report("churn.adagrad", calibration_error=0.01)
+GOOD_REPORT = Report("churn.adagrad", calibration_error=0.01, window=4096, base_rate=0.2)
 PEEK = 100
 
 
@@ -75,3 +76,16 @@ def test_the_objection_says_what_is_missing(evidence: Evidence, report: Report, 
     assert words in told
     assert bool(told) == bool(words)
     assert MARGIN > 0.0
+
+
+def test_an_exactly_right_model_has_hardly_any_calibration_error_beyond_chance() -> None:
+    errors = []
+    for seed in range(40):
+        chance = np.random.default_rng(seed)
+        truth = chance.beta(0.8, 2.0, 4096)
+        labels = (chance.random(4096) < truth).astype(np.float64)
+        errors.append(beyond_chance(calibration_error(labels, truth), 4096, float(labels.mean())))
+
+    assert max(errors) < 0.015
+    assert beyond_chance(0.05, 4096, 0.2) == pytest.approx(0.0454, abs=1e-3)
+    assert beyond_chance(0.03, 0, 0.0) == 0.03
