@@ -23,7 +23,7 @@ from river.utils import VectorDict
 
 from engine.models.base import Example, Report, numbers_of
 from engine.models.expansion import CLIP, layout_of, pulled
-from engine.models.horizon import columns_of
+from engine.models.horizon import Newcomers, columns_of
 from engine.models.progress import Progress
 from engine.models.scoring import CHURN, shape_facts
 from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, State
@@ -59,6 +59,7 @@ class AdaGradLearner:
         self.regression = LogisticRegression(AdaGrad(STEP), intercept_init=BASE_LOGIT)
         self.pipeline = self.scaler | FuncTransformer(bounded) | self.regression
         self.progress = Progress()
+        self.newcomers = Newcomers(names)
         self._version = self._unlearnable = 0
 
     @property
@@ -86,6 +87,7 @@ class AdaGradLearner:
             probability = self.pipeline.predict_proba_one(x)[True]
             self.pipeline.learn_one(x, example.label == 1.0)
             self._version += 1
+            self.newcomers.learned(vector, example.label)
             self.progress.learned(probability, example.label, watched=float(vector[self._recency]) < self.activity_days)
 
     def told(self, readings: Numbers) -> dict[str, float]:
@@ -119,6 +121,7 @@ class AdaGradLearner:
                 "fingerprint": self.fingerprint,
                 "make": self._make(),
                 "names": list(self.readings),
+                "newcomers": self.newcomers.counts(),
                 "learned": self._version,
                 "unlearnable": self._unlearnable,
             },
@@ -131,6 +134,7 @@ class AdaGradLearner:
             raise SnapshotMismatch(f"this {self.name} state is of other features, another horizon or another activity window")
         fresh = type(self)(self.names, self.fingerprint, self.horizon_days, self.activity_days)
         fresh.progress = Progress.from_state(state)
+        fresh.newcomers.restore(state.facts["newcomers"])
         fresh._version, fresh._unlearnable = facts.learned, facts.unlearnable
         if facts.learned:
             fresh._put_back(state, facts.learned)
@@ -166,6 +170,7 @@ class AdaGradLearner:
                 "horizon_days": self.horizon_days,
                 "activity_days": self.activity_days,
                 "positives": self.progress.positives,
+                "newcomers": self.newcomers.counts(),
             },
             carried={"report": msgspec.to_builtins(self.report())},
         )

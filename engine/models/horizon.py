@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from engine.models.base import Example, Report, numbers_of
 from engine.models.logit import BayesianLogit
 from engine.models.progress import Progress
-from engine.models.scoring import shape_facts
-from engine.models.snapshot import Snapshot, SnapshotMismatch, State
+from engine.models.scoring import NEWCOMER_PURCHASES, shape_facts
+from engine.models.snapshot import Fact, Numbers, Snapshot, SnapshotMismatch, State
 
 KNOTS = (-1.0, 1.0)
 PRIOR_PRECISION = 100.0
@@ -54,6 +54,28 @@ def columns_of(names: Sequence[str]) -> NDArray[np.intp]:
     return np.array([place for place, name in enumerate(names) if name not in _LEFT_OUT], dtype=np.intp)
 
 
+class Newcomers:
+    """Labels of customers with fewer than three purchases, and how many of them were 1."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._frequency = list(names).index("rfm.frequency") if "rfm.frequency" in names else None
+        self.labels = self.positives = 0
+
+    def learned(self, vector: Numbers, label: float) -> None:
+        """A label of a customer with this vector was learned."""
+        if self._frequency is not None and vector[self._frequency] < NEWCOMER_PURCHASES:
+            self.labels += 1
+            self.positives += int(label)
+
+    def counts(self) -> list[int]:
+        """For state and snapshot."""
+        return [self.labels, self.positives]
+
+    def restore(self, counts: Fact) -> None:
+        """Go on from the counts of a state."""
+        self.labels, self.positives = msgspec.convert(counts, tuple[int, int])
+
+
 class HorizonLearner:
     """The model and how well it did so far.
 
@@ -79,6 +101,7 @@ class HorizonLearner:
         self.activity_days = activity_days
         self._columns = columns_of(names)
         self._recency = self.names.index("rfm.recency")
+        self.newcomers = Newcomers(names)
         readings = tuple(self.names[place] for place in self._columns)
         self.logit = BayesianLogit(
             prior_precision=prior_precision,
@@ -108,6 +131,7 @@ class HorizonLearner:
                 continue
             step = self.logit.learn(vector[self._columns], example.label)
             if step is not None:
+                self.newcomers.learned(vector, example.label)
                 active = float(vector[self._recency]) < self.activity_days
                 self.progress.learned(step.probability, example.label, watched=active)
 
@@ -124,7 +148,13 @@ class HorizonLearner:
         inner = self.logit.state()
         return State(
             arrays={**inner.arrays, **self.progress.arrays()},
-            facts={**inner.facts, **self.progress.facts(), "fingerprint": self.fingerprint, "terms": self._terms()},
+            facts={
+                **inner.facts,
+                **self.progress.facts(),
+                "fingerprint": self.fingerprint,
+                "terms": self._terms(),
+                "newcomers": self.newcomers.counts(),
+            },
         )
 
     def from_state(self, state: State) -> Self:
@@ -134,6 +164,7 @@ class HorizonLearner:
         fresh = type(self)(self.names, self.fingerprint, self.horizon_days, self.activity_days, self.logit.prior_precision)
         fresh.logit = self.logit.from_state(state)
         fresh.progress = Progress.from_state(state)
+        fresh.newcomers.restore(state.facts["newcomers"])
         return fresh
 
     def publish(self) -> Snapshot:
@@ -154,6 +185,7 @@ class HorizonLearner:
                 "horizon_days": self.horizon_days,
                 "activity_days": self.activity_days,
                 "positives": self.progress.positives,
+                "newcomers": self.newcomers.counts(),
             },
             carried={"report": msgspec.to_builtins(self.report())},
         )

@@ -10,8 +10,9 @@ numpy only. The request path imports this file, so River must not be reachable f
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from hashlib import blake2b
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 import msgspec
 import numpy as np
@@ -31,6 +32,9 @@ PURCHASE_DAYS = 7.0
 READY_LABELS = 500
 READY_EACH = 50
 """A model of a horizon answers for itself from so many labels on, so many of each kind; until then it is warming up."""
+
+NEWCOMER_PURCHASES = 3
+"""Who bought less often is a newcomer: there are no two gaps to compare."""
 
 SOME_POPULATION = BgNbd()
 """Of customers in general, until those of the shop are known."""
@@ -134,11 +138,18 @@ def layout_from(snapshot: Snapshot) -> Layout:
     return layout
 
 
+def _enough(labels: object, positives: object) -> bool:
+    if not isinstance(labels, int) or not isinstance(positives, int):
+        return False
+    return labels >= READY_LABELS and min(positives, labels - positives) >= READY_EACH
+
+
 class HorizonScorer(ABC):
     """How likely something happens to a customer within a horizon.
 
     Without a snapshot, or before enough labels of both kinds have matured, `status` is `warming_up` and the answer is a
-    prior that knows nothing but the customer's own purchases: BG/NBD, with the numbers of `population`.
+    prior that knows nothing but the customer's own purchases: BG/NBD, with the numbers of `population`. So it is for a
+    customer with fewer than three purchases until as many labels of such customers have been learned.
     """
 
     MODEL: ClassVar[str]
@@ -159,7 +170,16 @@ class HorizonScorer(ABC):
         history = [positions.get(name) for name in ("rfm.frequency", "rfm.tenure", "rfm.recency")]
         self._history = None if None in history else cast("list[int]", history)
         self._terms = self._read(snapshot, positions) if snapshot else None
-        self.status = "ready" if snapshot and self._enough(snapshot) else "warming_up"
+        ready = snapshot is not None and _enough(snapshot.version, snapshot.facts.get("positives"))
+        self.status = "ready" if ready else "warming_up"
+        told = snapshot.facts.get("newcomers") if snapshot else None
+        self._knows_newcomers = isinstance(told, list) and _enough(*told)
+
+    def among(self, population: BgNbd) -> Self:
+        """The same scorer with a prior of these customers."""
+        scorer = copy(self)
+        scorer.population = population
+        return scorer
 
     def _read(self, snapshot: Snapshot, positions: dict[str, int]) -> Terms:
         layout = layout_from(snapshot)
@@ -172,25 +192,25 @@ class HorizonScorer(ABC):
         self._intercept = float(arrays["weights"][0])
         return Terms(layout, arrays["weights"], arrays["mean"], arrays["deviation"], slice(None))
 
-    @staticmethod
-    def _enough(snapshot: Snapshot) -> bool:
-        positives = snapshot.facts.get("positives", 0)
-        if snapshot.version < READY_LABELS or not isinstance(positives, int):
-            return False
-        return min(positives, snapshot.version - positives) >= READY_EACH
+    def _trusted(self, vector: Numbers) -> Terms | None:
+        """The learned terms where enough is known of customers like this one."""
+        if self.status != "ready":
+            return None
+        newcomer = self._history is not None and vector[self._history[0]] < NEWCOMER_PURCHASES
+        return self._terms if self._knows_newcomers or not newcomer else None
 
     def probability(self, vector: Numbers) -> float:
         """The probability that it happens within the horizon, for a vector of all readings."""
-        if self._terms is None or self.status != "ready":
+        terms = self._trusted(vector)
+        if terms is None:
             return self.prior(vector)
-        logit = self._intercept + float(self._terms.logit(vector[self._columns]))
+        logit = self._intercept + float(terms.logit(vector[self._columns]))
         return 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
 
     def contributions(self, vector: Numbers) -> dict[str, float]:
-        """What each reading adds to the logit, all its bends together, against an average customer; empty while warming up."""
-        if self._terms is None or self.status != "ready":
-            return {}
-        return self._terms.each(vector[self._columns])
+        """What each reading adds to the logit, all its bends together, against an average customer; empty for the prior."""
+        terms = self._trusted(vector)
+        return {} if terms is None else terms.each(vector[self._columns])
 
     @abstractmethod
     def prior(self, vector: Numbers) -> float:

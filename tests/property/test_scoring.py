@@ -166,6 +166,33 @@ def test_purchase_is_served_as_it_was_learned() -> None:
         ChurnScorer(CUSTOMER, learner.publish())
 
 
+def test_newcomers_get_the_prior_until_newcomers_have_been_learned() -> None:
+    names = (*CUSTOMER, "rfm.tenure", "rfm.frequency")
+
+    def scorer(newcomers: int) -> ChurnScorer:
+        learner, chance = ChurnLearner(names, "f"), np.random.default_rng(9)
+        rows = vectors(9, 1300, len(names))
+        rows[:, -1] = np.where(np.arange(1300) < newcomers, 1.0, 9.0)
+        labels = chance.random(1300) < 0.4
+        learner.learn([example(row, float(label), 1, "churn", "f") for row, label in zip(rows, labels, strict=True)])
+        return ChurnScorer(names, published(learner.publish()))
+
+    newcomer, regular = np.array([5.0, 0.3, 1.0, 0.0, 20.0, 2.0]), np.array([5.0, 0.3, 1.0, 0.0, 20.0, 3.0])
+    for among, known in ((scorer(400), False), (scorer(700), True)):
+        assert among.status == "ready"
+        assert (among.probability(newcomer) == among.prior(newcomer)) is not known
+        assert bool(among.contributions(newcomer)) is known
+        assert among.probability(regular) != among.prior(regular)
+
+
+def test_the_shops_own_customers_make_the_prior() -> None:
+    scorer, newcomer = PurchaseScorer(HISTORY), np.array([0.0, 0.0, 1.0])
+
+    eager = scorer.among(BgNbd(r=5.0, alpha=5.0, a=0.1, b=10.0))
+
+    assert eager.probability(newcomer) > scorer.probability(newcomer)
+
+
 def test_a_new_reading_does_not_break_an_older_snapshot_and_a_lost_one_does() -> None:
     snapshot = a_churn_learner(2).publish()
     vector = vectors(3, 1, 4)[0]
