@@ -8,6 +8,7 @@ import pytest
 from river import datasets
 from river.checks import clf, common
 
+from engine.models.adagrad import AdaGradLearner
 from engine.models.logit import BayesianLogit
 
 _GENERAL: tuple[Any, ...] = (
@@ -64,3 +65,8 @@ def test_it_tells_phishing_from_honest_pages() -> None:
         model.learn_one(x, y)
 
     assert right / seen > 0.85
+
+
+@pytest.mark.parametrize("check", _ON_DATA, ids=lambda check: check.__name__)
+def test_the_challenger_behaves_as_river_asks(check: Callable[..., None]) -> None:
+    check(AdaGradLearner(("rfm.recency",), "f").pipeline, dataset=PAGES)
