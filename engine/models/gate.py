@@ -50,13 +50,16 @@ class Evidence(msgspec.Struct, frozen=True):
         """The lower bound of the improvement, valid at any time at once; minus infinity while there is too little."""
         if self.labels < 2:
             return -math.inf
-        count = self.labels / overlap
         variance = max(self.squares / self.labels - self.improvement**2, 0.0)
-        tuned = -2.0 * math.log(2.0 * alpha)
-        rho = (tuned + math.log(tuned + 1.0)) / _TUNED_FOR
-        spread = count * rho + 1.0
-        width = math.sqrt(variance * 2.0 * spread / (count * count * rho) * math.log1p(math.sqrt(spread) / (2.0 * alpha)))
-        return self.improvement - width
+        return self.improvement - margin_of_error(self.labels / overlap, variance, alpha)
+
+
+def margin_of_error(count: float, variance: float, alpha: float = ALPHA) -> float:
+    """How far below its mean over `count` observations a truth may lie, on one side, at all times with probability 1 - alpha."""
+    tuned = -2.0 * math.log(2.0 * alpha)
+    rho = (tuned + math.log(tuned + 1.0)) / _TUNED_FOR
+    spread = count * rho + 1.0
+    return math.sqrt(variance * 2.0 * spread / (count * count * rho) * math.log1p(math.sqrt(spread) / (2.0 * alpha)))
 
 
 def _losses(probabilities: Numbers, labels: Numbers) -> Numbers:
