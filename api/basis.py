@@ -13,7 +13,9 @@ from config.catalogue_files import Loaded
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
 from engine.features.vector import NAMES, Vector
+from engine.models.lifetime_value import YEAR_DAYS, ValueScorer
 from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
+from engine.profiles.profile import Part
 
 
 class Basis(Struct, frozen=True, eq=False):
@@ -23,6 +25,7 @@ class Basis(Struct, frozen=True, eq=False):
     scorers: Scorers
     churn: ChurnScorer
     purchase: PurchaseScorer
+    value: ValueScorer
     versions: dict[str, str]
     stores: Mapping[str, Store]
 
@@ -32,9 +35,13 @@ class Basis(Struct, frozen=True, eq=False):
         conditions = self.loaded.catalogue.columns.conditions
         return conditions is not None and conditions.derived
 
-    def derived(self, vector: Vector) -> Vector:
+    def derived(self, part: Part | None, vector: Vector, now: int) -> Vector:
         """What models say of a customer, in the order of `DERIVED_NAMES`."""
-        return np.array([self.churn.probability(vector), self.purchase.probability(vector)])
+        alive = expected = np.nan
+        if part is not None and part.purchases.count:
+            alive = self.value.alive(part.purchases, now)
+            expected = self.value.expected_purchases(part.purchases, now, YEAR_DAYS)
+        return np.array([self.churn.probability(vector), self.purchase.probability(vector), alive, expected])
 
     @property
     def policy_placements(self) -> Mapping[str, object]:
@@ -43,7 +50,11 @@ class Basis(Struct, frozen=True, eq=False):
 
 
 def basis_of(
-    loaded: Loaded, learned: OfferScorer | None, churn: ChurnScorer | None = None, purchase: PurchaseScorer | None = None
+    loaded: Loaded,
+    learned: OfferScorer | None,
+    churn: ChurnScorer | None = None,
+    purchase: PurchaseScorer | None = None,
+    value: ValueScorer | None = None,
 ) -> Basis:
     """Everything worked out that no request changes."""
     catalogue = loaded.catalogue
@@ -52,6 +63,7 @@ def basis_of(
         scorers=scorers_for(catalogue, learned, popularity=learned.popularity if learned is not None else {}),
         churn=churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days),
         purchase=purchase or PurchaseScorer(NAMES),
+        value=value or ValueScorer(),
         versions={
             "policy": catalogue.policy_version,
             "next_best_offer": f"m-{learned.version}" if learned is not None else "rule",

@@ -140,7 +140,11 @@ class Container:
 
     def _renew(self) -> None:
         self.basis = basis_of(
-            self.catalogue.loaded, self.snapshots.offers, self.snapshots.churn, self.snapshots.purchase
+            self.catalogue.loaded,
+            self.snapshots.offers,
+            self.snapshots.churn,
+            self.snapshots.purchase,
+            self.snapshots.value,
         )
 
     async def _look_at_lift(self) -> None:

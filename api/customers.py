@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from api.basis import Basis
 from api.customer_state import Known
 from api.departures import changed
+from api.value import value_view
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
 from engine.features.words import told
-from engine.models.scoring import ChurnScorer, HorizonScorer, PurchaseScorer
+from engine.models.scoring import HorizonScorer
 from engine.moments import Millis, rfc3339
 from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
 from engine.profiles.profile import Profile
@@ -17,23 +19,23 @@ from engine.profiles.service import Service
 MOST_DRIVERS = 5
 
 
-def customer_view(
-    known: Known, churn: ChurnScorer, purchase: PurchaseScorer, currency: str, now: Millis
-) -> dict[str, Any]:
-    """The body of `GET /v1/customers/{id}`. `currency` is the shop's main one."""
-    profile = known.profile
+def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
+    """The body of `GET /v1/customers/{id}`."""
+    profile, churn, purchase = known.profile, basis.churn, basis.purchase
+    policy, currency = basis.loaded.policy, basis.loaded.catalogue.currency
     part = profile.whole
     vector = read_features(profile, Request(), now)
+    leaving = churn.probability(vector)
     return {
         "user_id": _user_id(profile),
         "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
         "purchases": _purchases(part.purchases, currency),
         **_by_currency(part.purchases),
-        "segments": [],
-        "lifecycle": None,
-        "value": {"expected_purchases_365d": None, "expected_margin_minor": None, "alive": None},
+        "segments": list(profile.standing.segments),
+        "lifecycle": profile.standing.lifecycle,
+        "value": value_view(part.purchases, basis.value, policy.value, leaving, now),
         "churn": {
-            "probability": round(churn.probability(vector), 6),
+            "probability": round(leaving, 6),
             "status": churn.status,
             "horizon_days": int(churn.horizon_days),
             "changed": changed(vector.tolist()),

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from api.decision_log import ARM_FINGERPRINT
 from engine.features.vector import NAMES
+from engine.models.lifetime_value import LIFETIME_VALUE, ValueScorer
 from engine.models.scoring import CHURN, NEXT_BEST_OFFER, PURCHASE, ChurnScorer, OfferScorer, PurchaseScorer
 from engine.models.snapshot import Snapshot, SnapshotMismatch, decode_snapshot
 from engine.store import keys
@@ -50,10 +51,11 @@ class SnapshotCache:
         self._counted = counted
         self._clock = clock
         self._refused: dict[str, bytes] = {}
-        self.served: dict[str, Served] = {CHURN: Served(), PURCHASE: Served(), NEXT_BEST_OFFER: Served()}
+        self.served: dict[str, Served] = {name: Served() for name in (CHURN, PURCHASE, NEXT_BEST_OFFER, LIFETIME_VALUE)}
         self.churn: ChurnScorer | None = None
         self.purchase: PurchaseScorer | None = None
         self.offers: OfferScorer | None = None
+        self.value: ValueScorer | None = None
 
     async def look(self) -> bool:
         """Takes over what is new; whether anything was. Raises `StoreUnavailable`."""
@@ -90,6 +92,8 @@ class SnapshotCache:
             self.churn = ChurnScorer(NAMES, snapshot)
         elif model == PURCHASE:
             self.purchase = PurchaseScorer(NAMES, snapshot)
+        elif model == LIFETIME_VALUE:
+            self.value = ValueScorer(snapshot)
         else:
             self.offers = OfferScorer(snapshot, ARM_FINGERPRINT)
 

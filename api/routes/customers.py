@@ -99,8 +99,7 @@ def _named_in(request: Request) -> CustomerKey:
 async def _view(container: Container, request: Request, key: CustomerKey) -> Response:
     need_secret(container.access.caller(header(request.scope, b"authorization")))
     found = await _found(container, key)
-    basis = container.basis
-    view = customer_view(found, basis.churn, basis.purchase, basis.loaded.catalogue.currency, container.now())
+    view = customer_view(found, container.basis, container.now())
     return Response(orjson.dumps(view), 200, _NO_STORE, _MEDIA_TYPE)
 
 

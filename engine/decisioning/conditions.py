@@ -23,6 +23,7 @@ from engine.decisioning.situation import Situation
 from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, moment
 from engine.profiles.profile import Part
+from engine.profiles.standing import BEST, Lifecycle, Standing
 
 BoolArray = NDArray[np.bool_]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -119,6 +120,33 @@ class Bought(Struct, frozen=True, kw_only=True):
         return f"{self.bought.words()} bought within {self.within_days:g} days"
 
 
+class InSegment(Struct, frozen=True, kw_only=True):
+    """The customer is in one of these segments."""
+
+    segment: Annotated[tuple[Literal["heavy", "moderate", "light", "best"], ...], Meta(min_length=1)]
+
+    def words(self) -> str:
+        return f"segment {' or '.join(self.segment)}"
+
+
+class AtStage(Struct, frozen=True, kw_only=True):
+    """The customer is at one of these stages of their time with us."""
+
+    lifecycle: Annotated[tuple[Lifecycle, ...], Meta(min_length=1)]
+
+    def words(self) -> str:
+        return f"lifecycle {' or '.join(self.lifecycle)}"
+
+
+class InCell(Struct, frozen=True, kw_only=True):
+    """The customer is in one of these RFM cells: three digits from 1 to 5, 5 best; x stands for any."""
+
+    rfm: Annotated[tuple[Annotated[str, Meta(pattern="^[1-5x]{3}$")], ...], Meta(min_length=1)]
+
+    def words(self) -> str:
+        return f"rfm {' or '.join(self.rfm)}"
+
+
 class AnyOf(Struct, frozen=True, kw_only=True):
     """At least one of these holds."""
 
@@ -146,7 +174,7 @@ class Not(Struct, frozen=True, kw_only=True):
         return f"not ({self.negated.words()})"
 
 
-Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought
+Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell
 Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
 
 
@@ -265,6 +293,32 @@ class BoughtTable:
         )
 
 
+class StandingTable:
+    """Where the customer stood when their shard last looked: at the last purchase or weekly boundary."""
+
+    def __init__(self, uses: Sequence[InSegment | AtStage | InCell], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple(uses)
+
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        return np.array(
+            [[one.standing is not None and _stands(one.standing, use) for use in self.uses] for one in situations],
+            dtype=np.bool_,
+        )
+
+
+def _stands(standing: Standing, use: InSegment | AtStage | InCell) -> bool:
+    match use:
+        case InSegment():
+            return standing.tier in use.segment or (standing.best and BEST in use.segment)
+        case AtStage():
+            return standing.lifecycle in use.lifecycle
+        case InCell():
+            return any(
+                len(standing.rfm) == 3 and all(wanted in ("x", held) for wanted, held in zip(cell, standing.rfm, strict=True))
+                for cell in use.rfm
+            )
+
+
 KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table]]] = {
     "feature": (Feature, FeatureTable),
     "channel": (Channel, ChannelTable),
@@ -272,9 +326,12 @@ KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table
     "hours": (AtHours, HoursTable),
     "cart": (InCart, CartTable),
     "bought": (Bought, BoughtTable),
+    "segment": (InSegment, StandingTable),
+    "lifecycle": (AtStage, StandingTable),
+    "rfm": (InCell, StandingTable),
 }
 """Every kind by the key that a marketer writes, with its table."""
-ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought)
+ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell)
 """Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
 MOST_CLAUSES = 256

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.decisioning.ledger import Ledger
 from engine.moments import Millis
 from engine.profiles.profile import Part
+from engine.profiles.standing import Standing
 
 Vector = NDArray[np.float64]
 
@@ -37,7 +38,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     `part` is all that is held of the customer as one (`Profile.whole`). It, `vector` and `ledger` are None where the
     store did not answer; consent then counts as unknown. An unknown customer is no failure: an empty part, its vector
     and an empty ledger. `stock_left` may name only some pools: the reservation tells the truth for the others.
-    `derived` holds what models say of the vector, in the order of `DERIVED_NAMES`, where a rule of the catalogue asks for it.
+    `standing` is the customer's among all. `derived` holds what models say of the vector, in the order of `DERIVED_NAMES`,
+    where a rule of the catalogue asks for it.
     `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
     `late` means that the deadline passed before anything could be scored.
     """
@@ -50,6 +52,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     part: Part | None = None
     vector: Vector | None = None
     derived: Vector | None = None
+    standing: Standing | None = None
     ledger: Ledger | None = None
     stock_left: Mapping[str, int] = {}
     refused: Mapping[str, str] = {}

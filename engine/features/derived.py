@@ -9,9 +9,14 @@ from engine.features.vector import NAMES
 CHURN_PROBABILITY = "churn.probability"
 PURCHASE_PROBABILITY = "purchase.probability_7d"
 
+ALIVE = "value.alive"
+EXPECTED_PURCHASES = "value.expected_purchases_365d"
+
 DERIVED: tuple[Reading, ...] = (
     Reading(CHURN_PROBABILITY, "share", 0, 1, "how likely the customer stays away until the churn horizon"),
     Reading(PURCHASE_PROBABILITY, "share", 0, 1, "how likely the customer buys within a week"),
+    Reading(ALIVE, "share", 0, 1, "how likely the customer has not left for good"),
+    Reading(EXPECTED_PURCHASES, "purchases", 0, 10_000, "purchases to expect within a year"),
 )
 DERIVED_NAMES: tuple[str, ...] = tuple(reading.name for reading in DERIVED)
 RULE_NAMES: tuple[str, ...] = (*NAMES, *DERIVED_NAMES)

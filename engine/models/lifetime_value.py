@@ -32,6 +32,7 @@ LIFETIME_VALUE: Final = "lifetime_value"
 FINGERPRINT: Final = "value:repeats,last_days,age_days,mean_minor"
 MOST_CUSTOMERS = 4096
 BATCH = 64
+YEAR_DAYS = 365.0
 FEWEST_CUSTOMERS = 50
 """Fewer than these are not fitted together."""
 _STALE_MS = 8 * DAY

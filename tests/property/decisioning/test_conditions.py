@@ -1,5 +1,6 @@
 """Conditions compiled to clauses say what the tree of conditions says."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,11 +11,14 @@ from engine.decisioning.conditions import (
     AllOf,
     AnyOf,
     AtHours,
+    AtStage,
     Bought,
     Channel,
     Condition,
     Feature,
     InCart,
+    InCell,
+    InSegment,
     Not,
     OnWeekday,
     Span,
@@ -26,6 +30,7 @@ from engine.decisioning.eligibility import Written
 from engine.decisioning.situation import CartLine, Situation
 from engine.features.vector import INDEX
 from engine.moments import DAY
+from engine.profiles.standing import Standing
 from tests import shop
 
 leaves: st.SearchStrategy[Condition] = st.one_of(
@@ -37,6 +42,9 @@ leaves: st.SearchStrategy[Condition] = st.one_of(
     st.builds(AtHours, hours=st.builds(Span, start=st.integers(0, 1439), end=st.integers(0, 1439))),
     st.builds(InCart, cart=st.sampled_from([Things(categories=("milk",)), Things(products=("p-1",))])),
     st.builds(Bought, bought=st.sampled_from([Things(categories=("coffee",)), Things(products=("p-9",))])),
+    st.builds(InSegment, segment=st.sampled_from([("heavy",), ("light", "best")])),
+    st.builds(AtStage, lifecycle=st.sampled_from([("new", "active"), ("prospect",)])),
+    st.builds(InCell, rfm=st.sampled_from([("5xx",), ("55x", "111")])),
 )
 trees = st.recursive(
     leaves,
@@ -48,10 +56,14 @@ trees = st.recursive(
     max_leaves=8,
 )
 SITUATIONS = tuple(
-    shop.situation(shop.customer(*events), channel=channel, cart=cart)
+    shop.situation(shop.customer(*events), channel=channel, cart=cart, standing=standing)
     for events in ((), (shop.bought(shop.NOON - 2 * DAY, ("p-9", "coffee")),))
     for channel in ("web", "pos")
-    for cart in ((), (CartLine(product_id="p-1", category="milk"),))
+    for cart, standing in (
+        ((), Standing()),
+        ((CartLine(product_id="p-1", category="milk"),), Standing("light", "541", True, "active")),
+        ((), Standing("heavy", "111", False, "new")),
+    )
 )
 
 
@@ -59,6 +71,7 @@ def holds(condition: Condition, situation: Situation) -> bool:
     """The tree read the plain way."""
     assert situation.part is not None
     assert situation.vector is not None
+    assert situation.standing is not None
     match condition:
         case AnyOf():
             return any(holds(part, situation) for part in condition.any_of)
@@ -91,6 +104,12 @@ def holds(condition: Condition, situation: Situation) -> bool:
                 or set(purchase.products) & set(condition.bought.products)
                 for purchase in situation.part.purchases.last
             )
+        case InSegment():
+            return bool(set(condition.segment) & set(situation.standing.segments))
+        case AtStage():
+            return situation.standing.lifecycle in condition.lifecycle
+        case InCell():
+            return any(re.fullmatch(cell.replace("x", "."), situation.standing.rfm) for cell in condition.rfm)
 
 
 @settings(max_examples=60, deadline=None)
@@ -116,7 +135,7 @@ def test_a_rule_may_ask_what_models_say_and_nobody_is_guessed(churn: float, boun
     catalogue = shop.catalogue(
         [shop.offer("o", eligible_when=(asks,)), shop.offer("p", eligible_when=(Not(negated=asks),))], shop.policy()
     )
-    told = shop.situation(derived=np.array([churn, 0.5]))
+    told = shop.situation(derived=np.array([churn, 0.5, 0.9, 3.0]))
 
     mask = Written().mask(catalogue.columns, [told, shop.situation()])
 
