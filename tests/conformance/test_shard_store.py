@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
-from engine.errors import Fenced, InvariantBroken, Rejected, StoreUnavailable
+from engine.errors import Fenced, Rejected, StoreUnavailable
 from engine.events.reference import Reference
 from engine.ids import erased_name
 from engine.models.lift import ArmSums, Moments
-from engine.moments import DAY, MINUTE
+from engine.moments import DAY
 from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchases
 from engine.shards.commit import Commit, DeadLetter, Entry, Needs, Opened, Outgoing, ShardRecord, Totals
@@ -24,7 +24,7 @@ from engine.store.memory import MemoryStore
 from engine.store.redis_writer import SEEN_SECONDS, RedisStore
 from flows.owner import Owner
 from flows.runner import run_until_idle
-from tests.builders import SHARDS, START, bodies, entries_of, entry_of, order, processor, simple, taken
+from tests.builders import SHARDS, START, bodies, entries_of, entry_of, order, processor, taken
 
 S = 1
 MARK = bytes(range(12))
@@ -437,24 +437,3 @@ def test_a_script_that_redis_forgot_is_sent_again(redis_held: OnRedis) -> None:
     written(redis_held, commit_of("1-0", "2-0", examples=[b"2"]))
 
     assert redis_held.stream("examples", S) == [b"1", b"2"]
-
-
-def test_a_store_keeps_the_number_of_shards_it_was_started_with(redis_held: OnRedis) -> None:
-    redis_held.store.claim(64)
-    redis_held.store.claim(64)
-
-    with pytest.raises(InvariantBroken, match="64 shards"):
-        redis_held.store.claim(32)
-
-
-def test_only_committed_entries_are_trimmed_whatever_their_age(redis_held: OnRedis) -> None:
-    logged = entries_of([simple("page_viewed", f"p{number}", "ann", START + number * MINUTE) for number in range(300)])
-    shard = logged[0][0]
-    names = redis_held.store.append(logged)
-    middle = Commit(shard, "0-0", names[150], ShardRecord())
-    assert redis_held.store.commit([middle]) == ["written"]
-
-    redis_held.store.trim([shard], {"events": 2**60, "dead": 0, "decisions": 0})
-
-    after = {entry.id for batch in redis_held.store.read({shard: names[150]}, 1_000, 0) for entry in batch.entries}
-    assert after == set(names[151:])
