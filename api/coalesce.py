@@ -2,7 +2,8 @@
 
 Requests of one turn of the event loop share a call; while calls are out, those that come in wait and share the next
 one. Under load the calls grow and their number does not, which is what a store with a price per call, or per flush to
-its disk, wants. Nothing waits when nothing is out.
+its disk, wants. Nothing waits when nothing is out; a further call goes out beside others once as many wait for it as went
+with the last one, so that calls are of one size and each is as cheap as it can be.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ class Coalescer(Generic[Asked, Answer]):
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._size = 0
+        """How many went with the last call."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def ask(self, asked: Asked) -> asyncio.Future[Answer]:
@@ -38,10 +41,14 @@ class Coalescer(Generic[Asked, Answer]):
         loop = self._loop or self._in_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((asked, future))
-        if not self._scheduled and len(self._calls) < self._most_calls:
+        if not self._scheduled and self._may_start():
             self._scheduled = True
             loop.call_soon(self._start)
         return future
+
+    def _may_start(self) -> bool:
+        out = len(self._calls)
+        return not out or (out < self._most_calls and len(self._waiting) >= self._size)
 
     def _in_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it works in, asked for once: the question costs a call to the kernel."""
@@ -50,8 +57,9 @@ class Coalescer(Generic[Asked, Answer]):
 
     def _start(self) -> None:
         self._scheduled = False
-        while self._waiting and len(self._calls) < self._most_calls:
+        while self._waiting and self._may_start():
             together, self._waiting = self._waiting[: self._most_together], self._waiting[self._most_together :]
+            self._size = len(together)
             task = (self._loop or self._in_loop()).create_task(self._run(together))
             self._calls.add(task)
             task.add_done_callback(self._ended)

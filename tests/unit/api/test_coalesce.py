@@ -95,3 +95,23 @@ def test_whoever_stops_waiting_takes_no_answer_from_others() -> None:
         return await staying
 
     assert asyncio.run(scene()) == 4
+
+
+def test_a_second_call_goes_out_once_as_many_wait_as_went_with_the_first() -> None:
+    async def scene() -> tuple[list[list[int]], list[list[int]]]:
+        store = Store()
+        store.gate.clear()
+        coalescer: Coalescer[int, int] = Coalescer(store.call, most_calls=2)
+        waiting = [coalescer.ask(number) for number in range(3)]
+        await asyncio.sleep(0.01)
+        waiting += [coalescer.ask(number) for number in range(3, 5)]
+        await asyncio.sleep(0.01)
+        early = list(store.calls)
+        waiting.append(coalescer.ask(5))
+        await asyncio.sleep(0.01)
+        late = list(store.calls)
+        store.gate.set()
+        await asyncio.gather(*waiting)
+        return early, late
+
+    assert asyncio.run(scene()) == ([[0, 1, 2]], [[0, 1, 2], [3, 4, 5]])
