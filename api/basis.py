@@ -12,6 +12,7 @@ from msgspec import Struct
 from config.catalogue_files import Loaded
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
+from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import NAMES, Vector
 from engine.models.lifetime_value import YEAR_DAYS, ValueScorer
 from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
@@ -56,14 +57,22 @@ def basis_of(
     purchase: PurchaseScorer | None = None,
     value: ValueScorer | None = None,
 ) -> Basis:
-    """Everything worked out that no request changes."""
-    catalogue = loaded.catalogue
+    """Everything worked out that no request changes. Before labels have matured, churn and purchase go by how the customers of
+    this shop buy, as the value model has it."""
+    catalogue, value = loaded.catalogue, value or ValueScorer()
+    churn = churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days)
+    purchase = purchase or PurchaseScorer(NAMES)
     return Basis(
         loaded=loaded,
-        scorers=scorers_for(catalogue, learned, popularity=learned.popularity if learned is not None else {}),
-        churn=churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days),
-        purchase=purchase or PurchaseScorer(NAMES),
-        value=value or ValueScorer(),
+        scorers=scorers_for(
+            catalogue,
+            learned,
+            popularity=learned.popularity if learned is not None else {},
+            companions=learned.companions if learned is not None else NOTHING_KNOWN,
+        ),
+        churn=churn.among(value.buying),
+        purchase=purchase.among(value.buying),
+        value=value,
         versions={
             "policy": catalogue.policy_version,
             "next_best_offer": f"m-{learned.version}" if learned is not None else "rule",
