@@ -33,6 +33,7 @@ ROSTER: Final = {
     "models freeze": "flows.models:freeze",
     "models thaw": "flows.models:thaw",
     "models promote": "flows.models:promote",
+    "models judge": "flows.judge_offers:main",
     "tail": "flows.tail:main",
     "export": "flows.export:main",
 }
@@ -350,6 +351,17 @@ def models_promote(
 ) -> None:
     """Serve a challenger (MODEL.KIND) instead of the champion, if it has proven better; naming MODEL itself goes back."""
     dispatch("models promote", redis_url=redis_url, data=data, model=model, force=force)
+
+
+@models.command("judge")
+def models_judge(
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    since: Annotated[str, typer.Option(envvar="REGULARS_SINCE", help="Only decisions from this RFC 3339 time on.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Judge ways of choosing offers by the decisions that were made: an even draw, and each offer by itself."""
+    dispatch("models judge", redis_url=redis_url, data=data, since=since, as_json=as_json)
 
 
 @app.command()

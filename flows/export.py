@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -12,9 +11,9 @@ import orjson
 from engine.events.decode import decode_canonical
 from engine.events.offers import OfferDecided
 from engine.models.base import Example
-from engine.moments import millis, rfc3339
+from engine.moments import rfc3339
 from engine.store.redis_archive import Archive
-from flows.running import WrongUse, open_archive, write_line
+from flows.running import WrongUse, open_archive, since_of, write_line
 
 
 def main(*, redis_url: str, data: Path, what: str, since: str) -> int:
@@ -26,21 +25,9 @@ def main(*, redis_url: str, data: Path, what: str, since: str) -> int:
     }
     if what not in exports:
         raise WrongUse(f"cannot export {what!r}: events, decisions or customers")
-    for line in exports[what](open_archive(redis_url, data), _since(since)):
+    for line in exports[what](open_archive(redis_url, data), since_of(since)):
         write_line(line)
     return 0
-
-
-def _since(text: str) -> int:
-    if not text:
-        return 0
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise WrongUse(f"{text!r} is no RFC 3339 time such as 2026-01-31T09:30:00Z") from None
-    if read.tzinfo is None:
-        raise WrongUse(f"{text!r} has no offset: add Z or +01:00")
-    return int(millis(read))
 
 
 def _events(archive: Archive, since_ms: int) -> Iterator[object]:

@@ -1,6 +1,7 @@
 """Finding the system that an operator's command is about, and writing what it answers."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import orjson
 
 from config.settings import EngineSettings
 from engine.errors import RegularsError
+from engine.moments import Millis, millis
 from engine.store.redis_archive import Archive
 from flows.children import ChildrenReport
 
@@ -44,3 +46,16 @@ def write_line(value: object) -> None:
     """One JSON line, at once."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
+
+
+def since_of(text: str) -> Millis:
+    """The instant that an operator wrote, or the beginning."""
+    if not text:
+        return Millis(0)
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUse(f"{text!r} is no RFC 3339 time such as 2026-01-31T09:30:00Z") from None
+    if read.tzinfo is None:
+        raise WrongUse(f"{text!r} has no offset: add Z or +01:00")
+    return millis(read)

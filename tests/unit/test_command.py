@@ -17,7 +17,7 @@ CALLS = {
     "catalogue check": ["."], "catalogue schema": [], "dead-letters list": [], "dead-letters show": ["1-1"],
     "dead-letters replay": [], "tail": [], "export": ["events"],
     "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],
-    "models thaw": ["churn"], "models promote": ["churn.adagrad"],
+    "models thaw": ["churn"], "models promote": ["churn.adagrad"], "models judge": [],
 }  # fmt: skip
 
 
