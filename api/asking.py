@@ -126,9 +126,7 @@ def invalid(error: msgspec.ValidationError) -> Problem:
     return Problem(422, "schema.missing" if missing else "schema.type", detail[:300], path)
 
 
-def check(
-    asked: DecisionRequest, caller: Caller, placements: Iterable[str], vouches: Callable[[str, object], bool]
-) -> None:
+def check(asked: DecisionRequest, caller: Caller, placements: Iterable[str], vouches: Callable[[str, object], bool]) -> None:
     """Raises 422 for what cannot be answered, 403 for what this caller may not ask."""
     declared = placements if isinstance(placements, Mapping) else set(placements)
     names = [wanted.name for wanted in asked.placements]
@@ -166,9 +164,10 @@ def wanted_of(asked: DecisionRequest) -> tuple[PlacementRequest, ...]:
 def cart_of(asked: DecisionRequest) -> tuple[CartLine, ...]:
     """The cart, as the engine takes it; a price that is no integer of minor units is left out."""
     lines = asked.context.cart if asked.context is not None else None
+    if not lines:
+        return ()
     return tuple(
-        CartLine(line.product_id, line.category, line.quantity, line.price if type(line.price) is int else 0)
-        for line in lines or ()
+        CartLine(line.product_id, line.category, line.quantity, line.price if type(line.price) is int else 0) for line in lines
     )
 
 

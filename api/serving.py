@@ -193,6 +193,8 @@ class Serving:
     def _tell(self, question: Question) -> None:
         if question.taking is None:
             question.answer = question.kept or self._told(question)
+            # What has been answered is let go of here, while the processor still has it at hand.
+            question.customer = question.part = question.vector = question.situation = None
 
     def _situation(self, question: Question) -> Situation:
         asked, now, customer = question.asked, question.now, question.customer

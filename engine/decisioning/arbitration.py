@@ -81,7 +81,7 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> Drawn:
     size = len(values)
     epsilon = _evenly(arbitration)
     weights, gaps = _weights(values, arbitration)
-    loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(gaps.sum()) / size
+    loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(np.add.reduce(gaps)) / size
     share = _affordable(loss, arbitration.loss_budget)
     reached = np.add.accumulate(weights)
     total = float(reached[-1])

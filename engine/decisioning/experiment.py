@@ -43,7 +43,8 @@ def campaigns_in_place(columns: Columns, open_to: Sequence[BoolArray]) -> tuple[
     """Campaigns with a personal offer among those that the masks, one a placement, let pass; first `*` for all together."""
     there = columns.nothing
     for mask in open_to:
-        there = there | (mask & columns.personal)
+        there = mask if there is columns.nothing else there | mask
+    there = there & columns.personal
     if not columns.campaign_names:
         return (EVERYTHING,) if there.any() else ()
     rows = there.nonzero()[0]

@@ -69,12 +69,12 @@ class Gates:
         )
         return masks, reserved
 
-    @staticmethod
-    def meant_for(masks: Masks) -> BoolArray:
+    def meant_for(self, masks: Masks) -> BoolArray:
         """Offers that are in place for this customer whichever arm they are in: what holdout, caps and stock say is left out."""
         mask = masks[CONSENT]
         for stage in (PLACEMENT, ELIGIBILITY, SERVICE, QUIET_HOURS):
-            mask = mask & masks[stage]
+            if masks[stage] is not self.columns.everything:
+                mask = mask & masks[stage]
         return mask
 
     def channels(self, placement: str) -> tuple[str, ...]:
