@@ -66,6 +66,26 @@ def mean_spend(purchases: Purchases) -> tuple[float, str]:
     return max(purchases.spend[currency], 0) / purchases.count, currency
 
 
+def fitted_buying(start: Numbers, repeats: Numbers, last: Numbers, age: Numbers) -> Numbers:
+    """The logarithms of the four numbers of BG/NBD at the best likelihood of all these customers."""
+    return climbed(
+        start,
+        BUYING,
+        lambda logs: float(bgnbd.log_likelihood(bgnbd_of(logs), repeats, last, age).sum()),
+        lambda logs: bgnbd.slopes(bgnbd_of(logs), repeats, last, age),
+    )
+
+
+def fitted_spending(start: Numbers, purchases: Numbers, mean: Numbers) -> Numbers:
+    """The logarithms of the three numbers of spend at the best likelihood of all these customers."""
+    return climbed(
+        start,
+        SPENDING,
+        lambda logs: float(spend.log_likelihood(gamma_gamma_of(logs), purchases, mean).sum()),
+        lambda logs: spend.slopes(gamma_gamma_of(logs), purchases, mean),
+    )
+
+
 class LifetimeValueLearner:
     """The sample of customers with the numbers fitted to it."""
 
@@ -148,21 +168,10 @@ class LifetimeValueLearner:
         repeats, last, age, mean, seen = rows.T
         silent = np.maximum(self._now - seen - _STALE_MS, 0.0) > 0.0
         age = np.maximum(age + np.where(silent, self._now - seen, 0.0) / DAY, last)
-        self._buying.logs = climbed(
-            self._buying.logs,
-            BUYING,
-            lambda logs: float(bgnbd.log_likelihood(bgnbd_of(logs), repeats, last, age).sum()),
-            lambda logs: bgnbd.slopes(bgnbd_of(logs), repeats, last, age),
-        )
+        self._buying.logs = fitted_buying(self._buying.logs, repeats, last, age)
         paid = mean > 0.0
         if int(paid.sum()) >= FEWEST_CUSTOMERS:
-            bought, mean = repeats[paid] + 1.0, mean[paid]
-            self._spending = climbed(
-                self._spending,
-                SPENDING,
-                lambda logs: float(spend.log_likelihood(gamma_gamma_of(logs), bought, mean).sum()),
-                lambda logs: spend.slopes(gamma_gamma_of(logs), bought, mean),
-            )
+            self._spending = fitted_spending(self._spending, repeats[paid] + 1.0, mean[paid])
 
     def _sample(self) -> Numbers:
         return np.array([self._members[name] for name in sorted(self._members)]).reshape(-1, 5)

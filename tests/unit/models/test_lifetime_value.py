@@ -18,8 +18,9 @@ from engine.models.lifetime_value import (
     LifetimeValueLearner,
     ValueScorer,
     bgnbd_of,
+    fitted_buying,
 )
-from engine.models.likelihood import Climb, climbed
+from engine.models.likelihood import Climb
 from engine.models.snapshot import SnapshotMismatch, State
 from engine.moments import DAY
 from engine.profiles.purchases import Purchases
@@ -76,14 +77,7 @@ def loss(model: BgNbd, people: Population) -> float:
 
 
 def best(people: Population) -> BgNbd:
-    known = people.repeats, people.last, people.age
-    logs = climbed(
-        BUYING,
-        BUYING,
-        lambda logs: float(bgnbd.log_likelihood(bgnbd_of(logs), *known).sum()),
-        lambda logs: bgnbd.slopes(bgnbd_of(logs), *known),
-    )
-    return bgnbd_of(logs)
+    return bgnbd_of(fitted_buying(BUYING, people.repeats, people.last, people.age))
 
 
 def test_the_fit_finds_the_numbers_that_made_the_population() -> None:
