@@ -144,7 +144,11 @@ class Walk:
     def finish(self) -> None:
         """The end of the log: what the watermark still waited for is due."""
         if self._lateness_ms and self._last:
-            self._write([Entry(self._numbered(), tick=self._last + self._lateness_ms)])
+            self.reach(self._last)
+
+    def reach(self, at: int) -> None:
+        """Time goes on to an instant without an event: what is due by then happens."""
+        self._write([Entry(self._numbered(), tick=at + self._lateness_ms)])
 
     def profile(self, key: str) -> Profile:
         """The customer as of the last batch; an empty profile for a stranger."""

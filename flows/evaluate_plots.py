@@ -17,8 +17,6 @@ from flows.running import WrongUse
 
 COLOURS: Final = ("#1f6f8b", "#d1603d", "#6b8f3c", "#7d5ba6")
 _SIZE: Final = (8.0, 5.0)
-_SMALL: Final = 20
-"""Fewer rows than this in a bin or a week say little, and are drawn smaller or not at all."""
 
 
 class ExtraMissing(RegularsError):
