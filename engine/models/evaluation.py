@@ -23,7 +23,7 @@ REPLICATES = 200
 """Bootstrap samples behind an interval."""
 
 LEVEL = 0.95
-_MOST_STEPS = 60
+_MOST_STEPS, _LONG_STEP, _SMALL_STEP = 100, 0.5, 1e-9
 
 Metric = Callable[[Numbers, Numbers, Numbers | None], float]
 
@@ -112,22 +112,34 @@ def calibration_line(labels: Numbers, scores: Numbers, weights: Numbers | None =
     if not len(ones) or not len(zeros) or ones.min() >= zeros.max() or zeros.min() >= ones.max():
         return unknown
     p = np.clip(scores, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
-    logits = np.log(p) - np.log1p(-p)
-    intercept, slope = 0.0, 1.0
+    return _fitted_line(labels, np.log(p) - np.log1p(-p), mass)
+
+
+def _fitted_line(labels: Numbers, logits: Numbers, mass: Numbers) -> tuple[float, float]:
+    """Newton's method from (0, 1); a long step is halved until it leads uphill, or it would jump to and fro."""
+    line = np.array([0.0, 1.0])
     for _ in range(_MOST_STEPS):
-        fitted = 1.0 / (1.0 + np.exp(-np.clip(intercept + slope * logits, -30.0, 30.0)))
+        fitted = 1.0 / (1.0 + np.exp(-np.clip(line[0] + line[1] * logits, -30.0, 30.0)))
         pull, bend = mass * (labels - fitted), mass * fitted * (1.0 - fitted)
         bent = bend * logits
         g0, g1, h00, h01, h11 = pull.sum(), pull @ logits, bend.sum(), bent.sum(), bent @ logits
         determinant = h00 * h11 - h01 * h01
         if determinant <= 0:
-            return unknown
-        steps = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
-        intercept += min(max(steps[0], -2.0), 2.0)
-        slope += min(max(steps[1], -2.0), 2.0)
-        if max(abs(steps[0]), abs(steps[1])) < 1e-9:
-            return float(intercept), float(slope)
-    return unknown
+            break
+        step = np.array([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0]) / determinant
+        if np.abs(step).max() > _LONG_STEP:
+            here = _likelihood(labels, logits, mass, line)
+            while _likelihood(labels, logits, mass, line + step) < here and np.abs(step).max() > _SMALL_STEP:
+                step = step / 2.0
+        line = line + step
+        if np.abs(step).max() < _SMALL_STEP:
+            return float(line[0]), float(line[1])
+    return float("nan"), float("nan")
+
+
+def _likelihood(labels: Numbers, logits: Numbers, mass: Numbers, line: Numbers) -> float:
+    told = line[0] + line[1] * logits
+    return float(mass @ (labels * told - np.logaddexp(0.0, told)))
 
 
 def calibration_intercept(labels: Numbers, scores: Numbers, weights: Numbers | None = None) -> float:
