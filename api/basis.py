@@ -16,7 +16,9 @@ from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import NAMES, Vector
 from engine.models.lifetime_value import YEAR_DAYS, ValueScorer
 from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
-from engine.profiles.profile import Part
+from engine.models.segments import placed
+from engine.profiles.profile import Part, Profile
+from engine.profiles.standing import Standing
 
 
 class Basis(Struct, frozen=True, eq=False):
@@ -43,6 +45,12 @@ class Basis(Struct, frozen=True, eq=False):
             alive = self.value.alive(part.purchases, now)
             expected = self.value.expected_purchases(part.purchases, now, YEAR_DAYS)
         return np.array([self.churn.probability(vector), self.purchase.probability(vector), alive, expected])
+
+    def standing(self, profile: Profile) -> Standing:
+        """Where the customer stands. Whom their shard has not looked at since there are cut points is placed by those."""
+        if profile.standing.tier or not profile.standing.places:
+            return profile.standing
+        return placed(profile.purchases, profile.standing, self.value.cuts, self.loaded.policy.value.segments)
 
     @property
     def policy_placements(self) -> Mapping[str, object]:

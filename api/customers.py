@@ -25,14 +25,14 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
     policy, currency = basis.loaded.policy, basis.loaded.catalogue.currency
     part = profile.whole
     vector = read_features(profile, Request(), now)
-    leaving = churn.probability(vector)
+    leaving, standing = churn.probability(vector), basis.standing(profile)
     return {
         "user_id": _user_id(profile),
         "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
         "purchases": _purchases(part.purchases, currency),
         **_by_currency(part.purchases),
-        "segments": list(profile.standing.segments),
-        "lifecycle": profile.standing.lifecycle,
+        "segments": list(standing.segments),
+        "lifecycle": standing.lifecycle,
         "value": value_view(part.purchases, basis.value, policy.value, leaving, now),
         "churn": {
             "probability": round(leaving, 6),

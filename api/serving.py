@@ -215,7 +215,7 @@ class Serving:
             part=part,
             vector=vector,
             derived=question.basis.derived(part, vector, now) if vector is not None and question.basis.derives else None,
-            standing=customer.profile.standing if customer is not None else None,
+            standing=question.basis.standing(customer.profile) if customer is not None else None,
             ledger=customer.ledger if customer is not None else None,
             stock_left=self._stock.left(),
             channel=channel,

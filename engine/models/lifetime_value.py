@@ -22,7 +22,7 @@ from engine.models import bgnbd, spend
 from engine.models.base import Example, Report, numbers_of
 from engine.models.bgnbd import BgNbd
 from engine.models.likelihood import Climb, climbed
-from engine.models.segments import Cuts
+from engine.models.segments import NO_CUTS, Cuts
 from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, State
 from engine.models.spend import GammaGamma
 from engine.moments import DAY
@@ -237,7 +237,10 @@ def with_cuts(snapshot: Snapshot, cuts: Cuts) -> Snapshot:
 
 
 class ValueScorer:
-    """Value by published numbers; the numbers of nobody in particular until somebody was learned from."""
+    """Value by published numbers; the numbers of nobody in particular until somebody was learned from.
+
+    `cuts` are the cut points that travel with them.
+    """
 
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         if snapshot is not None and snapshot.fingerprint != FINGERPRINT:
@@ -245,6 +248,7 @@ class ValueScorer:
         self.version = snapshot.version if snapshot else 0
         fitted = bool(snapshot and snapshot.facts.get("fitted_at"))
         self.status = "ready" if fitted else "warming_up"
+        self.cuts = msgspec.convert(snapshot.carried.get("cuts", ()), Cuts) if snapshot else NO_CUTS
         self.buying, self.spending = BgNbd(), GammaGamma()
         if snapshot is not None:
             self.buying = BgNbd(*snapshot.arrays["buying"].tolist())

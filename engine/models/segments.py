@@ -28,6 +28,7 @@ from math import floor, log2
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.moments import DAY
 from engine.profiles.purchases import SUMS, Purchases
@@ -147,6 +148,14 @@ def standing_of(purchases: Purchases, now: int, cuts: Cuts, rule: SegmentRule, s
     cell = "".join(str(1 + bisect_left(points, value)) for points, value in zip(cuts.fifths, reading, strict=True))
     best = reading.money > cuts.best and stage != "lapsed"
     return Standing(tier_of(reading.money, cuts), cell, best, stage, places)
+
+
+def placed(purchases: Purchases, held: Standing, cuts: Cuts, rule: SegmentRule) -> Standing:
+    """A standing from before there were cut points, with tier, cell and `best` as of the time of the cut points."""
+    if held.tier or not held.places or not cuts.known:
+        return held
+    now = standing_of(purchases, max(cuts.at, purchases.last_at), cuts, rule)
+    return replace(held, tier=now.tier, rfm=now.rfm, best=now.best)
 
 
 def tier_of(money: float, cuts: Cuts) -> Tier:

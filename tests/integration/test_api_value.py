@@ -1,14 +1,19 @@
 """Value, segments and stages over HTTP: in the customer's shape, and in the rules of offers."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from httpx import Client
 
 from engine.events.announcing import announcement
+from engine.models.lifetime_value import LIFETIME_VALUE, LifetimeValueLearner, with_cuts
 from engine.models.segments import SEGMENTS, Cuts
+from engine.models.snapshot import encode_snapshot
 from engine.moments import Millis
+from engine.store import keys
 from engine.store.redis_facts import RedisFacts
 from engine.store.redis_writer import RedisStore
 from tests.integration.api_client import POLICY, SHARDS, api_client, consent, fold, shown, write_catalogue
@@ -74,6 +79,21 @@ def test_a_buyer_has_a_stage_at_once_and_segments_with_the_first_cut_points(clie
 
     assert (first["segments"], first["lifecycle"]) == ([], "new")
     assert (second["segments"], second["lifecycle"]) == (["heavy", "rfm_535"], "new")
+
+
+def test_a_buyer_from_before_the_first_cut_points_is_placed_by_the_published_ones(client: Client, redis_url: str) -> None:
+    client.post("/v1/events", json=[order("o-1", "19.90", 1), order("o-2", "39.80", 5)])
+    fold(redis_url)
+    store = RedisStore(redis_url)
+    published = with_cuts(LifetimeValueLearner().publish(), msgspec.structs.replace(CUTS, at=1_772_800_000_000))
+    store.client.set(keys.snapshot(LIFETIME_VALUE), encode_snapshot(published))
+    store.client.close()
+
+    until = time.monotonic() + 5.0
+    while not (segments := client.get("/v1/customers/u-1").json()["segments"]) and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert segments == ["heavy", "rfm_535"]
 
 
 def test_margin_and_profit_are_shares_of_sales_where_costs_are_known(client: Client, redis_url: str) -> None:

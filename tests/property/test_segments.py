@@ -23,6 +23,7 @@ from engine.models.segments import (
     cuts_of,
     lifecycle_of,
     measured,
+    placed,
     standing_of,
 )
 from engine.moments import DAY, HOUR, Millis, rfc3339
@@ -213,6 +214,17 @@ def test_terciles_and_fifths_agree_with_exact_ones() -> None:
         fifths = 1 + np.searchsorted(np.quantile(readings[:, place], [0.2, 0.4, 0.6, 0.8]), readings[:, place])
         assert np.mean([int(one.rfm[place]) for one in standings] == fifths) >= 0.98
     assert np.mean([one.best for one in standings]) == pytest.approx(0.1, abs=0.005)
+
+
+def test_who_was_last_looked_at_before_there_were_cut_points_is_placed_by_them() -> None:
+    customer, cuts = bought(0.0, 30.0, amount=9000), msgspec.structs.replace(CUTS, at=START + 40 * DAY)
+    held = standing_of(customer, START + 31 * DAY, Cuts(), RULE)
+
+    later = placed(customer, held, cuts, RULE)
+
+    assert (held.segments, later.segments) == ((), ("heavy", "rfm_335", "best"))
+    assert (later.lifecycle, later.places) == (held.lifecycle, held.places)
+    assert placed(customer, later, msgspec.structs.replace(cuts, tiers=(90.0, 99.0)), RULE) == later
 
 
 def test_time_alone_changes_nobodys_bin() -> None:
