@@ -15,7 +15,7 @@ from engine.errors import RegularsError
 from engine.models.base import Example, Learner
 from engine.models.gate import Evidence, objection
 from engine.models.guard import LEAST_LABELS, Guard, Refused, finite
-from engine.models.progress import Watched
+from engine.models.progress import Progress
 from engine.models.roster import LISTENS, ROSTER, Line
 from engine.models.snapshot import Numbers, Snapshot
 
@@ -103,16 +103,17 @@ class Lineup:
     def take(self, encoded: Iterable[bytes]) -> Counter[str]:
         """Learn these examples; returns how many each learner was given."""
         given = learn_all(self.learners, encoded, self._listens)
-        told = {name: learner.progress.told() for name, learner in self.learners.items() if isinstance(learner, Watched)}
+        told = {}
         for name in given:
             if name:
                 self.touched |= {name, self.challenges[name]}
+                told[name] = _told(self.learners[name])
         for model, guard in self.guards.items():
             if given[guard.source]:
                 learner = self.learners[guard.source]
-                guard.watch(learner, *told.get(guard.source, _NOTHING), base_rate=_base_rate(learner))
+                guard.watch(learner, *told[guard.source], base_rate=_base_rate(learner))
                 for challenger in self._challengers(model, guard):
-                    if given[challenger] and challenger in told and guard.source in told:
+                    if given[challenger]:
                         self._compare(guard, challenger, told[guard.source], told[challenger])
         return given
 
@@ -121,7 +122,7 @@ class Lineup:
 
     def _compare(self, guard: Guard, name: str, ours: tuple[Numbers, Numbers], theirs: tuple[Numbers, Numbers]) -> None:
         """Count labels that both learned. Where one passed an example over, the batch says nothing."""
-        same = len(ours[1]) == len(theirs[1]) and bool(np.array_equal(ours[1], theirs[1]))
+        same = len(ours[1]) > 0 and np.array_equal(ours[1], theirs[1])
         ready = min(self.learners[guard.source].version, self.learners[name].version) >= LEAST_LABELS
         if same and ready and not guard.frozen and guard.drift.level < _SUSPECT:
             guard.evidence[name] = guard.evidence.get(name, Evidence()).and_(ours[0], theirs[0], ours[1])
@@ -208,8 +209,14 @@ class Lineup:
         return snapshot if all(np.isfinite(array).all() for array in snapshot.arrays.values()) else None
 
 
+def _told(learner: Learner) -> tuple[Numbers, Numbers]:
+    progress = getattr(learner, "progress", None)
+    return progress.told() if isinstance(progress, Progress) else _NOTHING
+
+
 def _base_rate(learner: Learner) -> float:
-    return learner.progress.base_rate(learner.version) if isinstance(learner, Watched) else 0.5
+    progress = getattr(learner, "progress", None)
+    return progress.base_rate(learner.version) if isinstance(progress, Progress) else 0.5
 
 
 def unknown(name: str, names: Iterable[str]) -> str:

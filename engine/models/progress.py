@@ -1,7 +1,6 @@
 """What a learner keeps about its own course: counts, and how well it predicted each example just before learning it."""
 
 from collections import deque
-from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -93,13 +92,3 @@ class Progress:
         progress.positives, progress.foreign, progress.ignored = counts.positives, counts.foreign, counts.ignored
         progress.window.restored(counts.seen, state.arrays["window_scores"], state.arrays["window_labels"])
         return progress
-
-
-@runtime_checkable
-class Watched(Protocol):
-    """A learner whose predictions can be watched: it lays its progress open."""
-
-    @property
-    def progress(self) -> Progress:
-        """How it does."""
-        ...
