@@ -1,6 +1,7 @@
 """Why customers leave, in the shape that the API promises: of all of them by tier, and what changed with one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -56,6 +57,21 @@ class ChurnAnswer(Struct, frozen=True):
     departures: int
     looks: int
     segments: tuple[Segment, ...]
+
+
+CHURN_EXAMPLE: dict[str, Any] = {
+    "at": "2026-03-02T12:00:00.000Z", "status": "ready", "horizon_days": 28, "departures": 412, "looks": 8120,
+    "segments": [
+        {
+            "segment": "heavy", "left": 61, "stayed": 3904, "share_left": 0.0154,
+            "drivers": [
+                {"driver": "gaps", "unit": "days between purchases", "separation": 0.41, "shown": True,
+                 "words": "longer gaps: gaps between purchases +9% against before with those who left, -1% with those who stayed",
+                 "left": {"before": 5.8, "now": 6.4, "shift": 0.0862}, "stayed": {"before": 4.1, "now": 4.0, "shift": -0.0101}},
+            ],
+        }
+    ],
+}  # fmt: skip
 
 
 def churn_answer(snapshot: Snapshot | None, horizon_days: float, now: Millis) -> ChurnAnswer:

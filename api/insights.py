@@ -14,14 +14,11 @@ from prometheus_client.registry import Collector
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.policy import Policy
 from engine.errors import StoreUnavailable
-from engine.models.lift import ALPHA, EVERYTHING, HOLDOUT, ArmSums, Effect, Lift, Moments, added, lift
+from engine.models.lift import ALPHA, EVERYTHING, HOLDOUT, PERSONALIZED, ArmSums, Effect, Lift, Moments, added, lift
 from engine.moments import Millis, rfc3339
 from engine.store import keys
 from engine.store.codec import arm_of, decode_sums
 from engine.store.redis_reader import Refused
-
-PERSONALIZED = "personalized"
-"""All arms but the holdout, together."""
 
 Ask = Callable[..., Awaitable[list[Any]]]
 Sums = Mapping[tuple[str, str], ArmSums]
@@ -208,6 +205,31 @@ def _words(arm: str, control: str, found: Lift) -> str:
         return f"no difference in spend between {arm} and {control} is shown so far: {spend.relative:+.1%} a customer, {between}"
     more = "more" if spend.difference > 0 else "less"
     return f"customers of {arm} spend {abs(spend.relative):.1%} {more} than those of {control}: {between}"
+
+
+LIFT_EXAMPLE: dict[str, Any] = {
+    "at": "2026-03-02T12:00:00.000Z", "currency": "EUR", "confidence": 0.95, "outcome_days": 28,
+    "campaigns": [
+        {
+            "campaign_id": "winback", "name": "We miss you",
+            "arms": [
+                {"arm": "holdout", "customers": 600, "buyers": 131, "exposed": 0, "redemptions": 0, "mixed": 1,
+                 "spend_minor": 812400, "spend_per_customer_minor": 1354.0},
+                {"arm": "treatment", "customers": 11400, "buyers": 3079, "exposed": 9230, "redemptions": 1204, "mixed": 9,
+                 "spend_minor": 19288800, "spend_per_customer_minor": 1692.0},
+            ],
+            "comparisons": [
+                {"arm": "treatment", "control": "holdout", "refused": None,
+                 "words": "customers of treatment spend 24.4% more than those of holdout: between +3.1% and +49.8%",
+                 "spend": {"mean": 1691.2, "control_mean": 1359.5, "difference": 331.7, "interval": [48.3, 615.1],
+                           "relative": 0.244, "relative_interval": [0.031, 0.498], "significant": True},
+                 "buyers": {"mean": 0.2701, "control_mean": 0.2183, "difference": 0.0518, "interval": [-0.0015, 0.1051],
+                            "relative": 0.2371, "relative_interval": [-0.0063, 0.5482], "significant": False},
+                 "incremental_spend_minor": 3781380},
+            ],
+        }
+    ],
+}  # fmt: skip
 
 
 class LiftGauges(Collector):

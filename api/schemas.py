@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from api.answering import DecisionAnswer
 from api.asking import DecisionRequest
-from api.departures import ChurnAnswer
+from api.departures import CHURN_EXAMPLE, ChurnAnswer
 from api.door import Receipt
-from api.insights import LiftAnswer
+from api.insights import LIFT_EXAMPLE, LiftAnswer
 from engine.events.consent import Consent
 
 
@@ -210,7 +210,10 @@ INSIGHTS = Group(
         "summary": "Why customers leave",
         "responses": {
             **problems(401, 403, 429, 503),
-            200: {"description": "By tier of spend, what had moved", **_content(schema_of(ChurnAnswer))},
+            200: {
+                "description": "By tier of spend, what had moved",
+                **_content(schema_of(ChurnAnswer) | {"examples": [CHURN_EXAMPLE]}),
+            },
         },
     },
     lift={
@@ -228,7 +231,10 @@ INSIGHTS = Group(
         },
         "responses": {
             **problems(401, 403, 404, 429, 503),
-            200: {"description": "By campaign, arm and comparison", **_content(schema_of(LiftAnswer))},
+            200: {
+                "description": "By campaign, arm and comparison",
+                **_content(schema_of(LiftAnswer) | {"examples": [LIFT_EXAMPLE]}),
+            },
         },
     },
 )

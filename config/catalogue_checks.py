@@ -6,6 +6,7 @@ from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.conditions import TooManyClauses, clauses
 from engine.decisioning.offers import Campaign, Money, Offer, Price, Trigger
 from engine.decisioning.policy import Policy
+from engine.models.lift import HOLDOUT, PERSONALIZED
 
 Where = tuple[str, str]
 
@@ -95,6 +96,9 @@ def _policy(policy: Policy) -> Iterator[Mistake]:
     total = sum(variation.share for variation in policy.experiment.variations.values())
     if abs(total - 1.0) > 1e-9:
         yield Mistake("policy.yaml", "experiment.variations", f"the shares have to sum to 1, found {total:g}")
+    for name in (HOLDOUT, PERSONALIZED):
+        if name in policy.experiment.variations:
+            yield Mistake("policy.yaml", f"experiment.variations.{name}", "this name is taken: the lift tells groups by it")
     value = policy.value
     if value.heavy_share + value.light_share > 1.0:
         yield Mistake("policy.yaml", "value.light_share", "heavy_share and light_share are more than everybody together")

@@ -25,6 +25,8 @@ from msgspec import Struct
 
 HOLDOUT = "holdout"
 """The arm of those who are kept without personal offers."""
+PERSONALIZED = "personalized"
+"""All other arms together."""
 EVERYTHING = "*"
 """Stands for all campaigns together: everybody for whom anything personal would have been in place."""
 ALPHA = 0.05

@@ -218,6 +218,12 @@ def test_a_folder_without_policy_is_no_catalogue(tmp_path: Path) -> None:
     assert mistakes(tmp_path / "nowhere") == [f"{tmp_path / 'nowhere'}: is no folder"]
 
 
+def test_a_variation_cannot_be_named_like_a_group_of_the_lift(folder: Path) -> None:
+    (folder / "policy.yaml").write_text(POLICY + "experiment: {variations: {holdout: {share: 1.0, ranker: rule}}}\n")
+
+    assert mistakes(folder) == ["policy.yaml: experiment.variations.holdout: this name is taken: the lift tells groups by it"]
+
+
 def test_shares_of_an_experiment_have_to_sum_to_one(folder: Path) -> None:
     (folder / "policy.yaml").write_text(POLICY + "experiment: {variations: {a: {share: 0.5, ranker: rule}}}\n")
 
