@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 
 from engine.errors import Fenced
+from engine.features.affinity import CROSS_NAMES
 from engine.features.vector import NAMES
 from engine.models.base import Example, recorded
 from engine.models.journal import encode_example, relearn
 from engine.models.roster import learners
 from engine.models.scoring import ChurnScorer, OfferScorer
 from engine.models.snapshot import decode_snapshot, encode_state
+from engine.moments import WEEK
+from engine.profiles.profile import Part, Profile
+from engine.profiles.purchases import Purchase, Purchases
 from engine.store import keys
-from engine.store.codec import encode_pair
+from engine.store.codec import encode_pair, encode_profile
 from engine.store.embedded import start_embedded
 from engine.store.redis_learner import HEAD, RedisLearnerStore, state_key
 from flows.learn import EXIT_FENCED, Learning, product_inputs
@@ -130,7 +134,9 @@ def test_an_empty_system_has_snapshots_that_know_nothing(store: RedisLearnerStor
     offers = decode_snapshot(store.client.get(keys.snapshot("next_best_offer")))  # type: ignore[arg-type]
 
     assert offers.version == 0
-    assert OfferScorer(offers).score(np.zeros(len(NAMES)), np.zeros((1, 13)), np.zeros((1, 11))) == pytest.approx(0.5)
+    assert OfferScorer(offers).score(np.zeros(len(NAMES)), np.zeros((1, 13)), np.zeros((1, len(CROSS_NAMES)))) == pytest.approx(
+        0.5
+    )
 
 
 def test_whoever_commits_second_is_fenced_and_changes_nothing(store: RedisLearnerStore) -> None:
@@ -205,6 +211,33 @@ def test_what_everybody_buys_is_published_with_the_offers(store: RedisLearnerSto
 
     snapshot = decode_snapshot(store.client.get(keys.snapshot("next_best_offer")))  # type: ignore[arg-type]
     assert OfferScorer(snapshot).popularity == {"tea": pytest.approx(0.5)}
+
+
+def test_what_goes_along_with_what_is_learned_from_profiles_and_outlives_a_restart(store: RedisLearnerStore) -> None:
+    for number in range(400):
+        habit, next_one = (("nappies", "baby food"), ("leash", "dog food"))[number % 2]
+        bought = Purchases()
+        for week, name in enumerate((habit, habit, next_one)):
+            purchase = Purchase(key=bytes([week]), at=1_480_000_000_000 + week * WEEK, joined_categories=name)
+            bought = bought.bought(purchase, (1.0,) + (0.0,) * 9)
+        profile = Profile(f"u:{number}", {f"u:{number}": Part(purchases=bought)})
+        store.client.set(keys.profile(number % SHARDS, profile.key), encode_profile(profile))
+    counts = {name: encode_pair((100.0, 1000)) for name in ("nappies", "baby food", "leash", "dog food")}
+    store.client.hset(keys.popularity(0), mapping={"": encode_pair((400.0, 1000)), **counts})
+
+    course = learning(store)
+    for second in range(0, 30, 3):
+        course.look_around(float(second))
+    course.commit(30.0)
+    after = learning(store)
+    after.look_around(40.0)
+    after.commit(40.0)
+
+    snapshot = decode_snapshot(store.client.get(keys.snapshot("next_best_offer")))  # type: ignore[arg-type]
+    companions = OfferScorer(snapshot).companions
+    place = {name: index for index, name in enumerate(companions.names)}
+    assert companions.weights[1 + place["nappies"], place["baby food"]] > 0.05
+    assert companions.weights[1 + place["leash"], place["baby food"]] < 0.0
 
 
 def a_process(redis_url: str) -> subprocess.Popen[bytes]:
