@@ -20,7 +20,7 @@ Readings of the customer alone are left out, since they change no ranking of one
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import date
 from math import log2
 
@@ -37,17 +37,20 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.routing import has_customer
 from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
+from engine.features.companions import Companions
 from engine.features.vector import FINGERPRINT
 from engine.models.base import Example, recorded
+from engine.models.companions import CompanionSums
 from engine.models.evaluation import Figure, mean_of
 from engine.models.next_best_offer import NextBestOfferLearner
 from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
 from engine.moments import HOUR, WEEK, Millis, rfc3339
 from engine.shards.labels import ChurnRule
+from flows.complete_journey import NO_GOODS
 from flows.evaluate_events import Finding, Line, Log, NothingToMeasure, Walk, opened, told
 from flows.evaluate_terms import Terms
-from flows.replay_source import Source
+from flows.replay_source import COMPLETE_JOURNEY, Source
 
 NEXT_CATEGORY = "next-category"
 DEPTH = 10
@@ -57,6 +60,9 @@ LIKELY, NEW, OTHERS = 5, 3, 2
 """How many categories of each sort the model learns of at a basket."""
 
 PUBLISHED_EVERY_MS = 6 * HOUR
+
+LEFT_OUT = {COMPLETE_JOURNEY: NO_GOODS}
+"""By data: what stands on receipts as a category and is none. Published figures rank the 299 others."""
 
 _FINGERPRINT = arm_fingerprint(FINGERPRINT, (), CROSS_NAMES)
 _DISCOUNTS = [1.0 / log2(place + 2) for place in range(DEPTH)]
@@ -148,13 +154,16 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Shelf:
-    """What was published: all categories anybody had bought by then, in alphabetic order, their shares and a scorer."""
+    """What was published: all categories anybody had bought by then, in alphabetic order, their shares, what goes along with
+    what, and a scorer.
+    """
 
-    def __init__(self, popularity: Mapping[str, float], scorer: OfferScorer) -> None:
+    def __init__(self, popularity: Mapping[str, float], scorer: OfferScorer, companions: Companions) -> None:
         self.names = tuple(popularity)
         self.places = {name: place for place, name in enumerate(self.names)}
         self.promotions = Promotions(self.names, [(name,) for name in self.names])
         self.crowd = self.promotions.popularity(popularity)
+        self.towards = self.promotions.towards(companions, popularity)
         self._scorer = scorer
         self._prepared = scorer.prepare([NO_OFFER] * len(self.names), np.zeros((len(self.names), 0)))
 
@@ -177,10 +186,13 @@ class Ranking:
 
     def __init__(self, learner: NextBestOfferLearner) -> None:
         self.learner = learner
+        self.left_out: frozenset[str] = frozenset()
         self.baskets: list[Basket] = []
         self._days: list[Day] = []
         self._today: dict[str, Day] = {}
-        self._shelf = Shelf({}, OfferScorer())
+        self._shelf = Shelf({}, OfferScorer(), Companions())
+        self._companions = CompanionSums()
+        self._came: dict[str, None] = {}
         self._known: dict[str, set[str]] = {}
         self._published = 0
 
@@ -188,10 +200,10 @@ class Ranking:
         """Rank, compare with what was bought, then learn it. Nothing can be ranked before anything was published."""
         if moment.at // PUBLISHED_EVERY_MS > self._published:
             self._published = moment.at // PUBLISHED_EVERY_MS
-            self._shelf = Shelf(walk.popularity(), OfferScorer(self.learner.publish(), _FINGERPRINT))
+            self._publish(walk)
         shelf, known = self._shelf, self._known.setdefault(moment.customer, set())
         if shelf.names:
-            matrix = read_cross(walk.profile(moment.customer).whole, shelf.promotions, shelf.crowd, moment.at)
+            matrix = read_cross(walk.profile(moment.customer).whole, shelf.promotions, shelf.crowd, moment.at, shelf.towards)
             scores = shelf.crowd[:-1], matrix[:, 0], shelf.scored(matrix)
             orders = [np.argsort(-one, kind="stable") for one in scores]
             relevant, new = self._mask(bought), ~self._mask(known)
@@ -203,6 +215,18 @@ class Ranking:
             self._remember(moment, shelf.version, lists, bought, known)
             self._learn(moment, matrix, relevant, candidates(orders[1], orders[0], new, len(self.baskets)))
         known |= bought
+        self._came[moment.customer] = None
+
+    def _publish(self, walk: Walk) -> None:
+        """What is known now, for the next six hours: of what goes along with what, those who bought of late are a part."""
+        popularity = self.categories(walk)
+        self._companions.learn([walk.profile(key).whole for key in self._came], popularity)
+        self._came.clear()
+        self._shelf = Shelf(popularity, OfferScorer(self.learner.publish(), _FINGERPRINT), self._companions.fit())
+
+    def categories(self, walk: Walk) -> dict[str, float]:
+        """What can be ranked, with everybody's share of purchases."""
+        return {name: share for name, share in walk.popularity().items() if name not in self.left_out}
 
     def days(self) -> list[Basket]:
         """Of each customer and day: the ranking before the first basket, against all that was bought that day."""
@@ -271,16 +295,17 @@ def gain(top: Sequence[str], relevant: Set[str]) -> float:
     return sum([_DISCOUNTS[place] for place, name in enumerate(top) if name in relevant]) / _BEST[min(len(relevant), DEPTH)]
 
 
-def rank(log: Log, progress: Progress) -> Ranked:
+def rank(log: Log, progress: Progress, make: Callable[[NextBestOfferLearner], Ranking] = Ranking) -> Ranked:
     """Walk the events one by one; each basket of a customer is scored before it is learned and folded."""
     started = time.perf_counter()
     walk = Walk(ChurnRule(phase_ms=log.start % WEEK), log.lateness_ms)
     learner = NextBestOfferLearner((), (), CROSS_NAMES, _FINGERPRINT)
-    ranking = Ranking(learner)
+    ranking = make(learner)
+    ranking.left_out = LEFT_OUT.get(log.source.name, frozenset())
     task = progress.add_task("baskets", total=log.source.total)
     for sent in log.batches():
         for taken in walk.admit(sent):
-            bought = frozenset(_categories(taken.event))
+            bought = frozenset(_categories(taken.event)) - ranking.left_out
             if bought and has_customer(taken.key):
                 event = taken.event
                 ranking.scored(walk, Moment(event.id, taken.key, Millis(time_of(event)), event.time.date()), bought)
@@ -291,7 +316,7 @@ def rank(log: Log, progress: Progress) -> Ranked:
         raise InvariantBroken("the readings of customer and category are not those that are named")
     seconds = time.perf_counter() - started
     days = ranking.days()
-    return Ranked(ranking.baskets, days, len(walk.popularity()), learner.version, walk.events, walk.rejected, seconds)
+    return Ranked(ranking.baskets, days, len(ranking.categories(walk)), learner.version, walk.events, walk.rejected, seconds)
 
 
 def _categories(event: Event) -> Iterator[str]:

@@ -21,21 +21,23 @@ from config.settings import LearnSettings
 from engine.decisioning.offer_features import OFFER_NAMES
 from engine.errors import Fenced, StoreUnavailable
 from engine.features.affinity import CROSS_NAMES
+from engine.features.companions import NOTHING_KNOWN, Companions
 from engine.features.vector import FINGERPRINT, NAMES
 from engine.models.base import Learner, Report
 from engine.models.guard import Guard, Numbered, Record, record_of
 from engine.models.journal import COMMANDS, Entry, Run, encode_entry, head_after, take
 from engine.models.lifetime_value import LIFETIME_VALUE, with_cuts
 from engine.models.lineup import Lineup
-from engine.models.next_best_offer import with_popularity
+from engine.models.next_best_offer import with_companions, with_popularity
 from engine.models.roster import Inputs, learners
-from engine.models.scoring import NEXT_BEST_OFFER
+from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer
 from engine.models.segments import SegmentRule
-from engine.models.snapshot import Snapshot, SnapshotMismatch, State, decode_state, encode_snapshot, encode_state
+from engine.models.snapshot import Snapshot, SnapshotMismatch, State, decode_snapshot, decode_state, encode_snapshot, encode_state
 from engine.shards.popularity import shares
 from engine.store.redis_facts import RedisFacts
 from engine.store.redis_learner import Held, ModelCommit, RedisLearnerStore, kept_key
 from flows import learn_metrics
+from flows.companion_lap import CompanionLap
 from flows.cut_points import CutPoints
 
 LOG = logging.getLogger("learn")
@@ -96,7 +98,16 @@ class Learning:
         self._committed_at = self._looked_at = self._beaten_at = float("-inf")
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
+        self._companions = CompanionLap(store, self._last_companions())
         self._cut_points = CutPoints(RedisFacts(store.client, shards), segments or SegmentRule())
+
+    def _last_companions(self) -> Companions:
+        """What goes along with what, as it was published last."""
+        raw = self._store.snapshot(NEXT_BEST_OFFER)
+        try:
+            return OfferScorer(decode_snapshot(raw)).companions if raw else NOTHING_KNOWN
+        except SnapshotMismatch:
+            return NOTHING_KNOWN
 
     @property
     def learners(self) -> dict[str, Learner]:
@@ -168,6 +179,8 @@ class Learning:
         if popularity != self._popularity:
             self._popularity = popularity
             self.lineup.touched.add(NEXT_BEST_OFFER)
+        if self._companions.look(now_s, popularity):
+            self.lineup.touched.add(NEXT_BEST_OFFER)
 
     def commit(self, now_s: float) -> None:
         """Write what was learned. Raises `Fenced` where another learner was faster."""
@@ -235,7 +248,9 @@ class Learning:
         snapshot = self.lineup.published(name)
         if snapshot and name == LIFETIME_VALUE:
             return with_cuts(snapshot, self._cut_points.cuts)
-        return with_popularity(snapshot, self._popularity) if snapshot and name == NEXT_BEST_OFFER else snapshot
+        if snapshot and name == NEXT_BEST_OFFER:
+            return with_companions(with_popularity(snapshot, self._popularity), self._companions.companions)
+        return snapshot
 
     def tell_age(self, now_s: float) -> None:
         """Show how old the published numbers are."""

@@ -18,6 +18,7 @@ from engine.decisioning.catalogue import Arms, Catalogue, Columns
 from engine.decisioning.policy import Ranker
 from engine.decisioning.situation import Situation
 from engine.features.affinity import Crossed, cross_all
+from engine.features.companions import NOTHING_KNOWN, Companions, Towards
 from engine.models.scoring import OfferScorer, probability_of
 
 FloatArray = NDArray[np.float64]
@@ -32,6 +33,8 @@ class Prepared(Struct, frozen=True, eq=False):
 
     crowd: FloatArray
     """Popularity by category, as the readings of customer and offer want it."""
+    towards: Towards | None
+    """What goes along with what the arms promote, likewise."""
     popularity: FloatArray
     """Popularity of each arm."""
     learned: FloatArray
@@ -81,8 +84,9 @@ def scorers_for(
     learned: OfferScorer | None,
     frozen: OfferScorer | None = None,
     popularity: Mapping[str, float] | None = None,
+    companions: Companions = NOTHING_KNOWN,
 ) -> Scorers:
-    """Rankers for a catalogue. `popularity` is everybody's share of purchases by category.
+    """Rankers for a catalogue. `popularity` is everybody's share of purchases by category; `companions` is what goes along.
 
     `frozen` is the model as it started: without one, the personal-frequency rule, which every model starts as.
     """
@@ -91,20 +95,26 @@ def scorers_for(
         learned=learned,
         frozen=start,
         prepared={
-            name: _prepared(catalogue.columns, arms, learned or start, start, popularity or {})
+            name: _prepared(catalogue.columns, arms, learned or start, start, popularity or {}, companions)
             for name, arms in catalogue.columns.arms.items()
         },
     )
 
 
 def _prepared(
-    columns: Columns, arms: Arms, learned: OfferScorer, frozen: OfferScorer, popularity: Mapping[str, float]
+    columns: Columns,
+    arms: Arms,
+    learned: OfferScorer,
+    frozen: OfferScorer,
+    popularity: Mapping[str, float],
+    companions: Companions,
 ) -> Prepared:
     crowd = arms.promotions.popularity(popularity)
     crowd[-1] = WITHOUT_CATEGORY
     ids = [columns.ids[row] for row in arms.rows]
     return Prepared(
         crowd=crowd,
+        towards=arms.promotions.towards(companions, popularity),
         popularity=arms.promotions.by_kind(crowd)[arms.promotions.kind],
         learned=learned.prepare(ids, arms.features),
         frozen=frozen.prepare(ids, arms.features),
@@ -155,12 +165,13 @@ class Readings:
                 for at, one in enumerate(self._situations)
                 if one.part is not None and one.vector is not None and any(asked.name == placement for asked in one.placements)
             ]
-            promotions, crowd = self._columns.arms[placement].promotions, self._scorers.prepared[placement].crowd
+            promotions, prepared = self._columns.arms[placement].promotions, self._scorers.prepared[placement]
             self._together[placement] = None
             if read:
+                parts, nows = [part for _, part, _, _ in read], [now for _, _, _, now in read]
                 vectors = np.stack([vector for _, _, vector, _ in read])
                 self._together[placement] = Together(
-                    cross_all([part for _, part, _, _ in read], promotions, crowd, [now for _, _, _, now in read]),
+                    cross_all(parts, promotions, prepared.crowd, nows, prepared.towards),
                     vectors,
                     vectors.astype("<f4"),
                     {at: member for member, (at, _, _, _) in enumerate(read)},

@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.features.base import Reading
+from engine.features.companions import Companions, Towards
 from engine.moments import DAY, Millis
 from engine.profiles.browsing import VIEW_HALF_LIFE_DAYS
 from engine.profiles.habits import Habits
@@ -20,12 +21,15 @@ from engine.profiles.purchases import CATEGORY_HALF_LIFE_DAYS, SUMS
 
 Matrix = NDArray[np.float64]
 LONG_AGO_DAYS = 365.0
-PRIOR_TRIPS = 2.0
+PRIOR_TRIPS = 4.0
 """How many purchases the crowd's habit counts for beside a customer's own."""
-LEAST_SHARE = 1e-3
+LEAST_SHARE = 1e-4
+"""Rarer categories than that are not told apart."""
+
+_COMPANIONS = "Ning & Karypis (2011), SLIM: sparse linear methods for top-N recommender systems, ICDM, 497-506"
 
 CROSS: tuple[Reading, ...] = (
-    Reading("affinity.rule_logit", "log odds", -7, 7, "how often they buy it, against how often everybody does"),
+    Reading("affinity.rule_logit", "log odds", -9.3, 9.3, "how often they buy it, against how often everybody does"),
     Reading("affinity.days_since", "days", 0, LONG_AGO_DAYS, "days since they last bought it"),
     Reading("affinity.bought_56d", "purchases", 0, 1e3, "how often they bought it lately"),
     Reading("affinity.share_56d", "share", 0, 1, "share of their purchases with it"),
@@ -33,11 +37,14 @@ CROSS: tuple[Reading, ...] = (
     Reading("affinity.never_bought", "yes or no", 0, 1, "they never bought it"),
     Reading("affinity.viewed_7d", "views", 0, 1e3, "how often they looked at it lately"),
     Reading("affinity.in_cart", "yes or no", 0, 1, "it is in their cart"),
+    Reading("affinity.companion_logit", "log odds", -9.3, 9.3, "how often those with such habits buy it", _COMPANIONS),
     Reading("offers.times_shown", "times", 0, 50, "how often they saw this offer"),
     Reading("offers.days_since_shown", "days", 0, LONG_AGO_DAYS, "days since they saw this offer"),
     Reading("offers.times_taken", "times", 0, 50, "how often they took this offer"),
 )
 CROSS_NAMES: tuple[str, ...] = tuple(reading.name for reading in CROSS)
+_OWN = CROSS_NAMES.index("offers.times_shown")
+"""From here on readings are of the offer itself and not of what it promotes."""
 _NOTHING = "\x00"
 _NOWHERE = repeat(-1)
 _NEVER = np.array([0.0, -np.inf, 0.0]).tobytes()
@@ -74,6 +81,10 @@ class Promotions:
         """Everybody's share of purchases with each category, aligned to `categories` and none."""
         return np.array([*(shares.get(name, 0.0) for name in self.categories), 0.0])
 
+    def towards(self, companions: Companions, shares: Mapping[str, float]) -> Towards | None:
+        """What leads to each of `names`; None where nothing is known of what goes along with what."""
+        return companions.towards(self.names, shares)
+
     def by_kind(self, by_category: Matrix) -> Matrix:
         """One number per category, and none, to one per kind: summed."""
         return self.total(by_category[self._flat])
@@ -97,35 +108,44 @@ class Crossed(Struct, frozen=True, eq=False):
     """For each customer, the row of each offer."""
 
 
-def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Millis) -> Matrix:
+def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Millis, towards: Towards | None = None) -> Matrix:
     """Shape (offers, len(CROSS_NAMES)) for one customer: what `cross_all` reads, offer by offer."""
-    crossed = cross_all([part], promotions, popularity, [now])
+    crossed = cross_all([part], promotions, popularity, [now], towards)
     return crossed.rows[crossed.row[0]]
 
 
-def cross_all(parts: Sequence[Part], promotions: Promotions, popularity: Matrix, nows: Sequence[Millis]) -> Crossed:
+def cross_all(
+    parts: Sequence[Part],
+    promotions: Promotions,
+    popularity: Matrix,
+    nows: Sequence[Millis],
+    towards: Towards | None = None,
+) -> Crossed:
     """Rows of len(CROSS_NAMES), clipped and rounded to float32 like the customer's own readings; at least one customer.
 
     Column 0 is the personal-frequency rule: the share of the customer's purchases with the category, both fading over
-    56 days, shrunk towards everybody's share by two purchases' worth.
+    56 days, shrunk towards everybody's share by four purchases' worth. `affinity.companion_logit` is that share with what their
+    other habits add, by `towards` (`Promotions.towards`); the rule's itself where nothing is known of what goes along.
 
     A row depends on its customer alone, to the last bit: whoever is read together with others reads the same alone.
     """
     size, now = promotions.kinds, np.array(nows, dtype=np.float64)[:, None]
-    trips = np.array([_trips(part, at) for part, at in zip(parts, nows, strict=True)])[:, None]
+    trips = fading_trips(parts, nows)
     count, days, known = _habits([part.purchases.categories for part in parts], promotions, now, CATEGORY_HALF_LIFE_DAYS)
     count, days, known = promotions.total(count), -promotions.newest(-days), promotions.newest(known)
     crowd = promotions.by_kind(popularity)
     share = (count + PRIOR_TRIPS * crowd) / (trips + PRIOR_TRIPS)
-    share = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)
     columns = np.zeros((len(CROSS), len(parts), size))
-    columns[0] = np.log(share / (1.0 - share))
+    columns[0] = columns[8] = _logit(share)
+    if towards is not None:
+        habits = fading_counts(parts, towards.names, nows)
+        columns[8] = _logit(share + promotions.total(towards.lift(habits, trips, PRIOR_TRIPS)))
     columns[1] = days
     columns[2] = count
     columns[3] = count / (trips + 0.5)
     columns[4] = crowd
     columns[5] = 1.0 - known
-    columns[9] = LONG_AGO_DAYS
+    columns[_OWN + 1] = LONG_AGO_DAYS
     if any(part.browsing.viewed.names for part in parts):
         viewed = _habits([part.browsing.viewed for part in parts], promotions, now, VIEW_HALF_LIFE_DAYS)[0]
         columns[6] = promotions.total(viewed)
@@ -142,12 +162,34 @@ def cross_all(parts: Sequence[Part], promotions: Promotions, popularity: Matrix,
             offer = promotions.offer_row.get(offer_id)
             if offer is not None:
                 told = (tally.shown, (at - tally.last_shown_at) / DAY, tally.redeemed)
-                shown = np.minimum(np.maximum(told, _LOWS[8:]), _HIGHS[8:])
-                own.append(np.concatenate((rows[places[place][offer], :8], shown)))
+                shown = np.minimum(np.maximum(told, _LOWS[_OWN:]), _HIGHS[_OWN:])
+                own.append(np.concatenate((rows[places[place][offer], :_OWN], shown)))
                 places[place][offer] = len(rows) + len(own) - 1
     together = np.concatenate((rows, np.stack(own))) if own else rows
     packed = together.astype("<f4", order="C")
     return Crossed(packed.astype(np.float64), packed, tuple(places))
+
+
+def _logit(share: Matrix) -> Matrix:
+    kept = np.minimum(np.maximum(share, LEAST_SHARE), 1.0 - LEAST_SHARE)
+    return np.asarray(np.log(kept / (1.0 - kept)))
+
+
+def fading_trips(parts: Sequence[Part], nows: Sequence[Millis]) -> Matrix:
+    """Shape (customers, 1): purchases of anything, fading over 56 days."""
+    return np.array([_trips(part, at) for part, at in zip(parts, nows, strict=True)])[:, None]
+
+
+def fading_counts(parts: Sequence[Part], names: Sequence[str], nows: Sequence[Millis]) -> Matrix:
+    """Shape (customers, names): purchases with each category, fading over 56 days."""
+    numbers = habits_of([part.purchases.categories for part in parts], names)
+    return _faded(numbers, np.array(nows, dtype=np.float64)[:, None], CATEGORY_HALF_LIFE_DAYS)[0]
+
+
+def _faded(numbers: Matrix, now: Matrix, half_life_days: float) -> tuple[Matrix, Matrix]:
+    """Decayed counts as of now, and days since."""
+    days = np.maximum((now - numbers[..., 1]) / DAY, 0.0)
+    return numbers[..., 0] * np.exp2(days * (-1.0 / half_life_days)), days
 
 
 def _trips(part: Part, now: Millis) -> float:
@@ -171,5 +213,4 @@ def _habits(
 ) -> tuple[Matrix, Matrix, Matrix]:
     """Per customer and name: decayed count now, days since (infinitely many where never), 1 where it was ever seen."""
     numbers = habits_of(habits, promotions.names)
-    days = np.maximum((now - numbers[..., 1]) / DAY, 0.0)
-    return numbers[..., 0] * np.exp2(days * (-1.0 / half_life_days)), days, (numbers[..., 2] > 0.0).astype(np.float64)
+    return *_faded(numbers, now, half_life_days), (numbers[..., 2] > 0.0).astype(np.float64)

@@ -17,6 +17,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from engine.features.companions import Companions
 from engine.models.base import Example, Report, numbers_of
 from engine.models.logit import LOOSER, BayesianLogit
 from engine.models.progress import Progress
@@ -24,6 +25,7 @@ from engine.models.scoring import NEXT_BEST_OFFER, shape_facts
 from engine.models.snapshot import Fact, Snapshot, SnapshotMismatch, State
 
 RULE = "affinity.rule_logit"
+COMPANIONS = "affinity.companion_logit"
 OFFER_VARIANCE = 0.15
 """Prior variance of an offer's own intercept: two new offers in three are within 0.4 of a logit of what they look like."""
 
@@ -61,7 +63,7 @@ class NextBestOfferLearner:
         self.logit = BayesianLogit(
             prior_precision=prior_precision,
             intercept_precision=1.0,
-            plain=(RULE,),
+            plain=(RULE, COMPANIONS),
             straight=(*self.customer_names, *self.offer_names),
             prior_means=((RULE, rule_weight),),
             names=(*self.customer_names, *self.offer_names, *self.cross_names),
@@ -182,6 +184,13 @@ class NextBestOfferLearner:
             facts=facts,
             carried={"report": msgspec.to_builtins(self.report())},
         )
+
+
+def with_companions(snapshot: Snapshot, companions: Companions) -> Snapshot:
+    """The snapshot carrying what goes along with what; as it is where nothing is known."""
+    if not companions.names:
+        return snapshot
+    return msgspec.structs.replace(snapshot, carried={**snapshot.carried, "companions": companions.carried()})
 
 
 def with_popularity(snapshot: Snapshot, shares: Mapping[str, float]) -> Snapshot:

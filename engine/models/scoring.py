@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.features.companions import Companions, companions_from
 from engine.models.bgnbd import BgNbd, buys_within
 from engine.models.expansion import CLIP, Layout, pulled
 from engine.models.snapshot import Fact, Numbers, Snapshot, SnapshotMismatch
@@ -289,6 +290,11 @@ class OfferScorer:
         """Everybody's habit by category, as carried beside the learned numbers; empty where nothing is known."""
         carried = self.snapshot.carried.get("popularity") if self.snapshot else None
         return dict(carried) if isinstance(carried, dict) else {}
+
+    @property
+    def companions(self) -> Companions:
+        """What goes along with what, as carried beside the learned numbers."""
+        return companions_from(self.snapshot.carried.get("companions") if self.snapshot else None)
 
     def prepare(self, offer_ids: Sequence[str], offers: Numbers) -> Numbers:
         """(K,) what the offers contribute by themselves; compute it once per catalogue, placement and snapshot."""

@@ -55,6 +55,10 @@ def profile(shard: int, customer: str) -> str:
     return f"prof:{{{shard}}}:{customer}"
 
 
+ANY_PROFILE = "prof:*"
+"""A pattern that profiles alone match."""
+
+
 def pending(shard: int, customer: str) -> str:
     return f"pend:{{{shard}}}:{customer}"
 

@@ -13,6 +13,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Literal, cast
 
@@ -20,10 +21,11 @@ import msgspec
 import redis
 from redis.exceptions import RedisError
 
-from engine.errors import StoreUnavailable
+from engine.errors import StoredFormatError, StoreUnavailable
 from engine.models.journal import COMMANDS, Entry, decode_entry
+from engine.profiles.profile import Profile
 from engine.store import keys
-from engine.store.codec import decode_pair
+from engine.store.codec import decode_pair, decode_profile
 
 HEAD, OFFSETS, JOURNAL, ASKED = "lrn:head", "lrn:offsets", "lrn:journal", "lrn:commands"
 
@@ -225,6 +227,22 @@ class RedisLearnerStore:
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         return [{name.decode(): decode_pair(raw) for name, raw in one.items()} for one in hashes]
+
+    def some_profiles(self, cursor: int, most: int) -> tuple[int, list[Profile]]:
+        """Profiles from a pass over `most` keys or so, and where the next pass goes on; 0 begins anew and says the end.
+
+        Each is seen at least once between two beginnings. One that cannot be read is left out; its shard says so.
+        """
+        try:
+            following, names = cast("tuple[int, list[bytes]]", self.client.scan(cursor, match=keys.ANY_PROFILE, count=most))
+            found = cast("list[bytes | None]", self.client.mget(names)) if names else []
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        profiles = []
+        for name, raw in zip(names, found, strict=True):
+            with suppress(StoredFormatError):
+                profiles += [decode_profile(name.decode(), raw)] if raw is not None else []
+        return int(following), profiles
 
     def beat(self, name: str) -> None:
         """Say that the learner is alive."""

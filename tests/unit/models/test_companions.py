@@ -1,0 +1,89 @@
+"""What goes along with what is learned from profiles alone, and starts as the rule."""
+
+import numpy as np
+import pytest
+
+from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
+from engine.features.companions import Companions, companions_from
+from engine.models.companions import FEWEST, CompanionSums
+from engine.moments import DAY, Millis
+from engine.profiles.profile import Part
+from engine.profiles.purchases import Purchase, Purchases
+
+START = 1_480_000_000_000
+SHARES = {"baby food": 0.3, "dog food": 0.3, "leash": 0.2, "nappies": 0.2}
+RULE, COMPANION = CROSS_NAMES.index("affinity.rule_logit"), CROSS_NAMES.index("affinity.companion_logit")
+
+
+def part(*baskets: str) -> Part:
+    """Somebody who bought one category a week."""
+    bought = Purchases()
+    for week, name in enumerate(baskets):
+        purchase = Purchase(key=bytes([week]), at=START + week * 7 * DAY, joined_categories=name)
+        bought = bought.bought(purchase, (1.0,) + (0.0,) * 9)
+    return Part(purchases=bought)
+
+
+def learned(times: int) -> CompanionSums:
+    sums = CompanionSums()
+    for _ in range(times):
+        sums.learn([part("nappies", "nappies", "baby food"), part("leash", "leash", "dog food")], SHARES)
+    return sums
+
+
+def read(who: Part, companions: Companions) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Rows for baby food and dog food."""
+    promotions = Promotions(["o-1", "o-2"], [["baby food"], ["dog food"]])
+    now = Millis(START + 30 * DAY)
+    return read_cross(who, promotions, promotions.popularity(SHARES), now, promotions.towards(companions, SHARES))
+
+
+def test_who_buys_nappies_is_likelier_to_buy_baby_food_for_the_first_time() -> None:
+    companions = learned(500).fit()
+
+    parent, owner = read(part("nappies"), companions)[:, COMPANION], read(part("leash"), companions)[:, COMPANION]
+
+    assert parent[0] > parent[1] + 0.5
+    assert owner[1] > owner[0] + 0.5
+
+
+def test_before_enough_is_known_the_reading_is_that_of_the_rule() -> None:
+    few = learned(FEWEST // 2 - 1).fit()
+
+    rows = read(part("nappies"), few)
+
+    assert few.names == ()
+    assert (rows[:, COMPANION] == rows[:, RULE]).all()
+
+
+def test_what_is_carried_in_a_snapshot_reads_nearly_as_what_was_fitted() -> None:
+    fitted = learned(200).fit()
+
+    carried = companions_from(fitted.carried())
+
+    assert carried.names == fitted.names
+    assert carried.weights == pytest.approx(fitted.weights, abs=1e-3)
+    assert companions_from(None).names == companions_from({"names": ["tea"]}).names == ()
+
+
+def test_a_purchase_that_was_given_back_and_a_stranger_teach_nothing() -> None:
+    one = part("nappies")
+    back = Part(purchases=one.purchases.returned(bytes([0]), None, ""))
+    sums = CompanionSums()
+
+    sums.learn([back, Part()], SHARES)
+
+    assert sums.learned == 0
+
+
+def test_a_category_that_is_met_later_finds_its_place_and_moves_no_other() -> None:
+    sums, few = CompanionSums(), {"nappies": 0.5, "baby food": 0.5}
+    for _ in range(200):
+        sums.learn([part("nappies", "baby food")], few)
+    before = sums.fit()
+
+    sums.learn([part("leash", "dog food")], SHARES)
+
+    after = sums.fit()
+    assert after.names[:2] == before.names
+    assert after.weights[:3, :2] == pytest.approx(before.weights, abs=0.05)
