@@ -22,7 +22,7 @@ from rich.progress import Progress
 from engine.features.vector import FINGERPRINT, INDEX, NAMES, NO_REQUEST, read_packed
 from engine.models.base import Example, numbers_of
 from engine.models.churn import ChurnLearner
-from engine.models.evaluation import Figure, auc, difference, intervals
+from engine.models.evaluation import Figure, Rows, auc, difference, intervals
 from engine.moments import WEEK, Millis, rfc3339
 from engine.shards.labels import ChurnRule
 from flows.evaluate_churn import Collected, Predictions, collect, predict
@@ -122,15 +122,18 @@ def checked(log: Log, seed: int, progress: Progress) -> Found:
     plain, dealt, late = (scored(one, progress) for one in (examples, shuffled(examples, seed), later(examples, LATER_WEEKS)))
     recency = INDEX["rfm.recency"]
     active = log.counted(plain.examples) & np.array([numbers_of(one)[recency] < ACTIVE_DAYS for one in plain.examples])
-    rows, others = (rows_of(one.examples, one.scores, active) for one in (plain, late))
-    of_dealt = rows_of(dealt.examples, dealt.scores, active)
+    rows, others, of_dealt = (rows_of(one.examples, one.scores, active) for one in (plain, late, dealt))
     return Found(
-        plain=intervals(rows.labels, rows.scores, rows.customers, seed=seed)["auc"],
-        shuffled=intervals(of_dealt.labels, of_dealt.scores, of_dealt.customers, seed=seed)["auc"],
-        later=intervals(others.labels, others.scores, others.customers, seed=seed)["auc"],
+        plain=_auc(rows, seed),
+        shuffled=_auc(of_dealt, seed),
+        later=_auc(others, seed),
         later_minus_plain=difference(auc, rows.labels, others.scores, rows.scores, rows.customers, seed=seed),
         shortened=[shortened(log, log.start + weeks * WEEK, plain, progress) for weeks in CUTS_WEEKS],
     )
+
+
+def _auc(rows: Rows, seed: int) -> Figure:
+    return intervals(rows.labels, rows.scores, rows.customers, seed=seed, metrics={"auc": auc})["auc"]
 
 
 def main() -> int:

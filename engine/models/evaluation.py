@@ -221,8 +221,9 @@ def intervals(
     replicates: int = REPLICATES,
     seed: int = 0,
     level: float = LEVEL,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> dict[str, Figure]:
-    """Every figure of `METRICS` with its percentile bootstrap interval.
+    """Every figure of `metrics` with its percentile bootstrap interval.
 
     Customers are drawn with replacement, each with all of their rows: rows of one customer are no independent
     evidence. `customers` numbers them from 0. The same seed gives the same intervals.
@@ -231,11 +232,11 @@ def intervals(
     """
     order = np.argsort(scores, kind="stable")
     labels, scores, customers = labels[order], scores[order], customers[order]
-    samples: dict[str, list[float]] = {name: [] for name in METRICS}
+    samples: dict[str, list[float]] = {name: [] for name in metrics}
     for times in draws(customers, replicates, seed):
-        for name, value in _every(labels, scores, times).items():
+        for name, value in _every(metrics, labels, scores, times).items():
             samples[name].append(value)
-    return {name: _figure(value, samples[name], level) for name, value in _every(labels, scores, None).items()}
+    return {name: _figure(value, samples[name], level) for name, value in _every(metrics, labels, scores, None).items()}
 
 
 def difference(
@@ -273,11 +274,12 @@ def _drawn(count: int, replicates: int, seed: int) -> Iterator[Numbers]:
         yield chance.multinomial(count, shares).astype(np.float64)
 
 
-def _every(labels: Numbers, scores: Numbers, weights: Numbers | None) -> dict[str, float]:
-    """The figures of `METRICS`, where those that share their work do it once."""
-    line = calibration_line(labels, scores, weights)
-    known = {"calibration_intercept": line[0], "calibration_slope": line[1]}
-    return {name: known[name] if name in known else metric(labels, scores, weights) for name, metric in METRICS.items()}
+def _every(metrics: Mapping[str, Metric], labels: Numbers, scores: Numbers, weights: Numbers | None) -> dict[str, float]:
+    """The figures of `metrics`, where those that share their work do it once."""
+    known: dict[str, float] = {}
+    if "calibration_slope" in metrics and "calibration_intercept" in metrics:
+        known["calibration_intercept"], known["calibration_slope"] = calibration_line(labels, scores, weights)
+    return {name: known[name] if name in known else metric(labels, scores, weights) for name, metric in metrics.items()}
 
 
 def _figure(value: float, samples: Sequence[float], level: float) -> Figure:
