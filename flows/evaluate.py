@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.models.scoring import CHURN
-from flows.evaluate_churn import evaluate_churn
+from engine.models.scoring import CHURN, PURCHASE
+from flows.evaluate_churn import evaluate_churn, evaluate_purchase
 from flows.evaluate_coupons import COUPONS, evaluate_coupons
 from flows.evaluate_events import Finding
 from flows.evaluate_next_category import NEXT_CATEGORY, evaluate_next_category
@@ -27,6 +27,7 @@ ROSTER: Mapping[str, Evaluation] = {
     CHURN: evaluate_churn,
     NEXT_CATEGORY: evaluate_next_category,
     COUPONS: evaluate_coupons,
+    PURCHASE: evaluate_purchase,
 }
 
 

@@ -1,4 +1,4 @@
-"""`regulars evaluate churn`: how well those who will stay away are told from those who will come back.
+"""`regulars evaluate churn` and `purchase`: how well those who will stay away are told from those who will come back.
 
 Nothing is computed for the occasion: events pass the door, the shard processor folds them, records readings at each
 boundary and closes the labels when their horizon has ended, and the learner of the roster learns them. What is
@@ -14,6 +14,7 @@ import time
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from rich.progress import Progress
 from rich.table import Table
@@ -23,7 +24,8 @@ from engine.features.vector import FINGERPRINT, INDEX, NAMES
 from engine.models.base import Example, Learner, numbers_of
 from engine.models.churn import ChurnLearner
 from engine.models.evaluation import Figures, auc, figures_of
-from engine.models.scoring import CHURN, ChurnScorer
+from engine.models.purchase import PurchaseLearner
+from engine.models.scoring import CHURN, PURCHASE, PURCHASE_DAYS, ChurnScorer, HorizonScorer, PurchaseScorer
 from engine.models.snapshot import Numbers
 from engine.moments import WEEK, rfc3339
 from engine.shards.labels import ChurnRule
@@ -31,6 +33,7 @@ from flows.evaluate_events import Finding, Log, Walk, by_week, opened, rows_of, 
 from flows.evaluate_terms import Terms
 from flows.replay_source import Source
 
+_HAPPENED = {CHURN: "stayed away", PURCHASE: "bought"}
 WORDS = {
     "auc": "AUC",
     "average_precision": "average precision",
@@ -80,22 +83,28 @@ class Result(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
 
 
-def collect(log: Log, horizon_days: int, progress: Progress) -> Collected:
-    """Fold all events of a log and take the churn examples that closed."""
+def collect(log: Log, horizon_days: int, progress: Progress, model: str = CHURN) -> Collected:
+    """Fold all events of a log and take the model's examples that closed; the horizon is that of churn."""
     started = time.perf_counter()
     walk = Walk(ChurnRule(horizon_days=horizon_days, phase_ms=log.start % WEEK), log.lateness_ms)
     examples: list[Example] = []
     task = progress.add_task("events", total=log.source.total)
     for sent in log.batches():
         walk.fold(walk.admit(sent))
-        examples += [one for one in walk.examples() if one.model == CHURN]
+        examples += [one for one in walk.examples() if one.model == model]
         progress.advance(task, len(sent))
     walk.finish()
-    examples += [one for one in walk.examples() if one.model == CHURN]
+    examples += [one for one in walk.examples() if one.model == model]
     return Collected(examples, walk.events, walk.rejected, time.perf_counter() - started)
 
 
-def predict(collected: Collected, learner: Learner, horizon_days: int, progress: Progress) -> Predictions:
+def predict(
+    collected: Collected,
+    learner: Learner,
+    horizon_days: int,
+    progress: Progress,
+    scorer_of: type[HorizonScorer] = ChurnScorer,
+) -> Predictions:
     """Walk the boundaries in order: learn what had closed, publish, and score what was opened."""
     started = time.perf_counter()
     opened: dict[int, list[Example]] = {}
@@ -112,7 +121,7 @@ def predict(collected: Collected, learner: Learner, horizon_days: int, progress:
             closed += 1
         learner.learn(collected.examples[learned:closed])
         learned = closed
-        scorer = ChurnScorer(NAMES, learner.publish(), horizon_days)
+        scorer = scorer_of(NAMES, learner.publish(), horizon_days)
         for example in opened[boundary]:
             examples.append(example)
             scores.append(scorer.probability(numbers_of(example)))
@@ -123,10 +132,25 @@ def predict(collected: Collected, learner: Learner, horizon_days: int, progress:
 
 def evaluate_churn(source: Source, terms: Terms, progress: Progress) -> Finding[Result]:
     """The whole evaluation of the churn model on a source of events."""
+    return _evaluated(source, terms, progress, ChurnLearner, ChurnScorer)
+
+
+def evaluate_purchase(source: Source, terms: Terms, progress: Progress) -> Finding[Result]:
+    """The same for the likelihood of a purchase, whose horizon is its own."""
+    return _evaluated(source, replace(terms, horizon_days=int(PURCHASE_DAYS)), progress, PurchaseLearner, PurchaseScorer)
+
+
+def _evaluated(
+    source: Source,
+    terms: Terms,
+    progress: Progress,
+    learner_of: type[ChurnLearner] | type[PurchaseLearner],
+    scorer_of: type[HorizonScorer],
+) -> Finding[Result]:
     log = opened(source, terms, progress)
-    collected = collect(log, terms.horizon_days, progress)
-    learner = ChurnLearner(NAMES, FINGERPRINT, float(terms.horizon_days), float(terms.activity_days))
-    predictions = predict(collected, learner, terms.horizon_days, progress)
+    collected = collect(log, terms.horizon_days, progress, learner_of.MODEL)
+    learner = learner_of(NAMES, FINGERPRINT, float(terms.horizon_days), float(terms.activity_days))
+    predictions = predict(collected, learner, terms.horizon_days, progress, scorer_of)
     if learner.report().foreign:
         raise InvariantBroken("the processor recorded other features than it names")
     counted = log.counted(predictions.examples)
@@ -136,7 +160,7 @@ def evaluate_churn(source: Source, terms: Terms, progress: Progress) -> Finding[
     slices = [rows_of(predictions.examples, predictions.scores, chosen) for chosen in (counted & active, counted)]
     figures = [figures_of(rows, terms.replicates, terms.seed) for rows in slices]
     result = Result(
-        model=CHURN,
+        model=learner_of.MODEL,
         data=source.name,
         horizon_days=terms.horizon_days,
         activity_days=terms.activity_days,
@@ -170,7 +194,7 @@ def shown(result: Result) -> Table:
     for name, words in WORDS.items():
         pair = (part.figures[name] for part in (result.active, result.everybody))
         table.add_row(words, *map(told, pair))
-    for words, field in (("scored", "rows"), ("customers", "customers"), ("stayed away", "positives")):
+    for words, field in (("scored", "rows"), ("customers", "customers"), (_HAPPENED[result.model], "positives")):
         table.add_row(words, *(f"{getattr(part, field):,}" for part in (result.active, result.everybody)))
     return table
 
