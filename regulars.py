@@ -173,7 +173,7 @@ def replay(
 
 @app.command()
 def evaluate(
-    what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="churn, next-category, coupons or offers.")],
+    what: Annotated[str, typer.Argument(envvar="REGULARS_WHAT", help="churn, purchase, next-category, coupons or offers.")],
     events: Annotated[
         Path | None,
         typer.Option(envvar="REGULARS_EVENTS", help="A log of your own: a file of events, one JSON object a line."),
@@ -219,12 +219,10 @@ def evaluate(
 ) -> None:
     """Measure a model on known data, example after example, by the product's own features, labels and learner.
 
-    churn: who stays away for the horizon. next-category: what is in a customer's next basket, ranked. coupons: who redeems
-    a coupon of a campaign they were sent. offers: what the learner earns among offers whose worth is known. Each is scored
-    before it is learned, by models that had learned closed labels only; intervals are by customer.
-
-    Without --events it is a year of real baskets of 2,469 households. A file of your own holds one event a line, as they
-    are sent to /v1/events or as `regulars export events` writes them, in the order of their times.
+    churn: who stays away for the horizon. purchase: who buys within a week. next-category: what is in a customer's next
+    basket, ranked. coupons: who redeems a coupon of a campaign they were sent. offers: what the learner earns among offers
+    whose worth is known. Each is scored before it is learned, by models that had learned closed labels only; intervals are
+    by customer.
     """
     dispatch(
         "evaluate", what=what, events=events, data=data, horizon_days=horizon, activity_days=activity_window,
