@@ -94,8 +94,7 @@ class Defection:
         return float(vector[place]) if place is not None else 0.0
 
     def _count(self, **more: int) -> None:
-        held = msgspec.structs.asdict(self._counts)
-        self._counts = _Counts(**held | {name: held[name] + count for name, count in more.items()})
+        self._counts = msgspec.structs.replace(self._counts, **{name: getattr(self._counts, name) + more[name] for name in more})
 
     def _fade(self, day: int) -> None:
         """Sums of earlier days weigh less; time never goes back."""
@@ -112,10 +111,10 @@ class Defection:
         tier = self._tier(spend)
         self._customers[tier, fate] += 1.0
         readings = dict(zip(self.names, vector.tolist(), strict=True))
-        for place, movement in enumerate(self.movements):
-            one = moved(movement, readings.__getitem__)
-            for name, number in zip(SUMS, (one.shift, one.shift * one.shift, one.now, one.before), strict=True):
-                self._sums[name][tier, fate, place] += number
+        each = [moved(movement, readings.__getitem__) for movement in self.movements]
+        numbers = np.array([(one.shift, one.shift * one.shift, one.now, one.before) for one in each]).reshape(-1, len(SUMS))
+        for name, column in zip(SUMS, numbers.T, strict=True):
+            self._sums[name][tier, fate] += column
 
     def _tier(self, spend: int) -> int:
         """The third of all customers that a bin of spend lies in."""
