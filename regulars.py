@@ -223,6 +223,9 @@ def evaluate(
     basket, ranked. coupons: who redeems a coupon of a campaign they were sent. offers: what the learner earns among offers
     whose worth is known. Each is scored before it is learned, by models that had learned closed labels only; intervals are
     by customer.
+
+    Without --events it is a year of real baskets of 2,469 households. A file of your own holds one event a line, as they
+    are sent to /v1/events or as `regulars export events` writes them, in the order of their times.
     """
     dispatch(
         "evaluate", what=what, events=events, data=data, horizon_days=horizon, activity_days=activity_window,
