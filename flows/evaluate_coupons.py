@@ -39,7 +39,7 @@ from engine.models.scoring import NEXT_BEST_OFFER, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
 from engine.moments import DAY, Millis, millis, rfc3339
 from engine.shards.labels import ChurnRule
-from flows.evaluate_events import Finding, Log, Walk, by_week, opened, rows_of, told
+from flows.evaluate_events import Finding, Log, NothingToMeasure, Walk, by_week, opened, rows_of, told
 from flows.evaluate_terms import Terms
 from flows.replay_source import Source
 
@@ -288,6 +288,11 @@ def evaluate_coupons(source: Source, terms: Terms, progress: Progress) -> Findin
     """The whole evaluation on a source of events."""
     log = opened(source, terms, progress)
     collected = collect(log, progress)
+    if not collected.contacts:
+        raise NothingToMeasure(
+            f"{source.name}: nobody was sent a campaign in it: {CONTACT} with `campaign_id` and `ends_at` in `data` is a contact,"
+            f' and {COUPON} with `coupon_name` "{CAMPAIGN}…" redeems it'
+        )
     predictions = predict(collected, progress)
     examples = predictions.examples
     started = time.perf_counter()
