@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -25,8 +26,9 @@ from engine.events.routing import Admitted, admit, admitted
 from engine.features.base import Request
 from engine.features.vector import NAMES, read_features
 from engine.ids import shard_of
+from engine.models.base import Example
 from engine.models.lift import EVERYTHING, HOLDOUT, ArmSums, Lift, added, lift
-from engine.models.scoring import OfferScorer
+from engine.models.scoring import CHURN, OfferScorer
 from engine.moments import HOUR, MINUTE, WEEK, Millis, moment, rfc3339
 from engine.profiles.profile import Profile
 from engine.shards.commit import Entry
@@ -44,6 +46,7 @@ WEEKS = 4
 PLACEMENT = "home_hero"
 CURRENCY = "EUR"
 SHARDS = 4
+_EXAMPLE = msgspec.msgpack.Decoder(Example)
 
 
 def category(group: int) -> str:
@@ -103,6 +106,7 @@ class Shop:
         self._scorers = scorers_for(self._catalogue, OfferScorer(), None, {})
         self.treated: Mask = np.zeros(crowd.customers, dtype=bool)
         """Who gets offers, once everybody was decided for."""
+        self._stays_away = crowd.stays_away(28.0)
         self.store = MemoryStore()
         processor = ShardProcessor(Labels(ChurnRule()), 0, SHARDS)
         self._owner = Owner(self.store, processor, range(SHARDS), most_cached=crowd.customers + SHARDS)
@@ -117,6 +121,21 @@ class Shop:
         self._send(self._orders(self.crowd.play(WEEKS, self.treated), opens, "after"))
         self._fold([(shard, Entry("", tick=opens + 2 * WEEKS * WEEK)) for shard in range(SHARDS)])
         return self.measured()
+
+    def watched(self, weeks: int) -> tuple[Played, list[Example]]:
+        """So many weeks without any offer: what the crowd did, and the churn examples that the engine made of it."""
+        played = self.crowd.play(weeks, np.zeros(self.crowd.customers, dtype=bool), "watched")
+        self._send(self._hello())
+        self._send(self._orders(played, BEGIN, "watched"))
+        self._fold([(shard, Entry("", tick=BEGIN + weeks * WEEK)) for shard in range(SHARDS)])
+        found = [_EXAMPLE.decode(raw) for held in self.store.examples.values() for raw in held]
+        return played, [one for one in found if one.model == CHURN]
+
+    def stays_away(self, example: Example, played: Played) -> float:
+        """The true chance behind a churn example: of somebody who had left by then certainty."""
+        number, week = int(example.customer.removeprefix("u:")), (example.opened_at - BEGIN) // WEEK
+        gone = week > 0 and bool(played.gone[number, week - 1])
+        return 1.0 if gone else float(self._stays_away[number])
 
     def measured(self) -> dict[str, Measured]:
         """By campaign, `*` for all of them."""
