@@ -3,6 +3,7 @@
 Each evaluation is a file of its own and walks the same path; this one names them and writes what they found.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from flows.evaluate_churn import evaluate_churn, evaluate_purchase
 from flows.evaluate_coupons import COUPONS, evaluate_coupons
 from flows.evaluate_events import Finding
 from flows.evaluate_next_category import NEXT_CATEGORY, evaluate_next_category
+from flows.evaluate_offers import OFFERS, evaluate_offers
 from flows.evaluate_plots import Canvas
 from flows.evaluate_terms import Terms, terms_of
 from flows.replay_source import COMPLETE_JOURNEY, EventFile, Source, source_of
 from flows.running import WrongUse
+
+_WIDTH_OF_A_FILE = 120
+"""Where nobody looks on, a table is as wide as it needs to be."""
 
 Evaluation = Callable[[Source, Terms, Progress], Finding[msgspec.Struct]]
 
@@ -28,6 +33,7 @@ ROSTER: Mapping[str, Evaluation] = {
     NEXT_CATEGORY: evaluate_next_category,
     COUPONS: evaluate_coupons,
     PURCHASE: evaluate_purchase,
+    OFFERS: evaluate_offers,
 }
 
 
@@ -58,7 +64,7 @@ def main(
     told = Console(stderr=True)
     with Progress(*columns, console=told) as progress:
         found = ROSTER[what](source, terms, progress)
-    Console().print(found.table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(found.table)
     if canvas is not None:
         for path in _drawn(canvas, what, f"{what}, {source.name}", found):
             told.print(f"drawn: {path}", highlight=False, soft_wrap=True)

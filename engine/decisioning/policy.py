@@ -38,9 +38,9 @@ class Arbitration(Struct, frozen=True, kw_only=True):
     """
 
     kind: Literal["inverse_gap", "uniform"] = "inverse_gap"
-    epsilon: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.03
-    gamma: Annotated[float, Meta(ge=0.0, le=1e6)] = 400.0
-    loss_budget: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.02
+    epsilon: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.01
+    gamma: Annotated[float, Meta(ge=0.0, le=1e6)] = 1000.0
+    loss_budget: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.01
 
 
 class Holdout(Struct, frozen=True, kw_only=True):
