@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import Rejected
+from engine.events.announcing import OURSELVES
 from engine.events.decode import decode_canonical
 from engine.ids import stream_order
 from engine.moments import moment
@@ -38,7 +39,8 @@ def main(*, redis_url: str, data: Path, user: str, seconds: float | None) -> int
 
 
 def _concerns(event: Accepted, user: str) -> bool:
-    return not user or event.customer == f"u:{user}"
+    """Everybody's events, or one customer's. What the engine announces to all shards is nobody's."""
+    return event.customer == f"u:{user}" if user else event.customer != OURSELVES
 
 
 def _tell_refusal(archive: Archive, waiting: Waiting, shard: int, entry_id: str, user: str) -> None:

@@ -7,6 +7,9 @@ from engine.events.routing import Admitted, admitted
 from engine.ids import digest_of
 from engine.moments import moment
 
+OURSELVES = "w:regulars"
+"""The key under which announcements lie: that of nobody."""
+
 
 def announcement(name: str, version: int, value: object, at: int) -> Admitted:
     """`value` is plain, and `at` the server's clock. It moves no watermark, counts as no event and belongs to no customer."""

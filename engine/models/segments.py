@@ -120,7 +120,7 @@ def lifecycle_of(purchases: Purchases, now: int, rule: SegmentRule, scored: bool
         return "lapsed"
     if now - purchases.first_at <= rule.new_days * DAY:
         return "new"
-    if silent > max(rule.at_risk_days, rule.at_risk_gaps * usual_gap_days(purchases)):
+    if silent > rule.at_risk_days and silent > rule.at_risk_gaps * usual_gap_days(purchases):
         return "at_risk"
     return "active"
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import Rejected
-from engine.events.announcing import announcement
+from engine.events.announcing import OURSELVES, announcement
 from engine.events.decode import decode, decode_canonical
 from engine.events.reference import Reference
+from engine.events.routing import has_customer
 from engine.events.segments import SegmentChanged
 from engine.models.base import Example, numbers_of
 from engine.models.segments import (
@@ -139,6 +140,11 @@ def test_an_older_version_changes_nothing() -> None:
     assert store.records[0].references == {"promotions": 7}
     assert store.records[0].totals.events == 0
     assert store.records[0].watermark == 0
+
+
+def test_an_announcement_belongs_to_nobody() -> None:
+    assert announcement("promotions", 1, {"a": 1}, START).key == OURSELVES
+    assert not has_customer(OURSELVES)
 
 
 def test_nobody_may_announce_or_move_from_outside() -> None:
