@@ -10,7 +10,12 @@ folded. Three rankers see the same moment:
   from earlier baskets. Categories have no intercepts of their own: learned mostly from those who buy a category again
   and again, they rank worse than none what is new to a customer.
 
-What serving is told now and then, it is told here every six hours: the weights and everybody's shares.
+What serving is told now and then, it is told here every six hours: the weights, everybody's shares, and what goes along with
+what, learned from the profiles of those who bought since (`engine.models.companions`).
+
+Two units are told apart. A basket is ranked just before it. A day is all that a customer bought on a date, ranked before the
+first of its baskets; published figures are of days. Of the Complete Journey the 299 categories of goods count, as
+there: coupons and departments are none (`NO_GOODS`).
 
 The model learns whether each of some categories was on the basket. Which ones is decided before the basket is looked at
 (the top of the rule, the most popular among what is new to the customer, and a few of all others in turn): to add

@@ -138,8 +138,8 @@ def cross_all(
     columns = np.zeros((len(CROSS), len(parts), size))
     columns[0] = columns[8] = _logit(share)
     if towards is not None:
-        habits = fading_counts(parts, towards.names, nows)
-        columns[8] = _logit(share + promotions.total(towards.lift(habits, trips, PRIOR_TRIPS)))
+        lift = towards.lift([part.purchases.categories for part in parts], nows, trips, PRIOR_TRIPS)
+        columns[8] = _logit(share + promotions.total(lift))
     columns[1] = days
     columns[2] = count
     columns[3] = count / (trips + 0.5)

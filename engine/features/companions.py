@@ -8,14 +8,20 @@ Plain numbers: of at most `MOST_COMPANIONS` categories, a weight from each to ea
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from engine.moments import DAY, Millis
+from engine.profiles.habits import Habits
+from engine.profiles.purchases import CATEGORY_HALF_LIFE_DAYS
+
 Numbers = NDArray[np.float64]
 MOST_COMPANIONS = 320
+_RATE = 1.0 / (CATEGORY_HALF_LIFE_DAYS * DAY)
 
 
 class Companions(Struct, frozen=True, eq=False):
@@ -38,29 +44,42 @@ class Companions(Struct, frozen=True, eq=False):
             if name in place:
                 chosen[:, column] = self.weights[:, place[name]]
         crowd = np.array([shares.get(name, 0.0) for name in self.names])
-        return Towards(self.names, chosen[0], crowd @ chosen[1:], np.ascontiguousarray(chosen[1:]))
+        own = np.concatenate((chosen[1:], np.zeros((1, len(names)))))
+        return Towards(place, chosen[0], crowd @ chosen[1:], own)
 
 
 NOTHING_KNOWN = Companions()
 
 
 class Towards(Struct, frozen=True, eq=False):
-    """The weights that lead to some names: everybody's, those of everybody's habits, and those of each own habit."""
+    """The weights that lead to some names: everybody's, those of everybody's habits, and those of each own habit.
 
-    names: tuple[str, ...]
+    `place` is the row of a category in `own`; the last row is of categories about which nothing is known.
+    """
+
+    place: Mapping[str, int]
     always: Numbers
     crowd: Numbers
     own: Numbers
 
-    def lift(self, counts: Numbers, trips: Numbers, prior_trips: float) -> Numbers:
+    def lift(self, habits: Sequence[Habits], nows: Sequence[Millis], trips: Numbers, prior_trips: float) -> Numbers:
         """Shape (customers, names): what is added to the rule's share.
 
-        `counts` are the decayed purchases by customer and each of `self.names`, `trips` (customers, 1) those of anything; a
-        habit is a share that is shrunk towards everybody's, as the rule's is. Customer by customer, since
-        sums of a product depend on its shape to the last bit.
+        `habits` are purchases by category, `trips` (customers, 1) the decayed ones of anything; a habit is a share that is
+        shrunk towards everybody's, as the rule's is. Customer by customer and over their own categories alone: a
+        customer has dozens and a shop hundreds, and sums of a product depend on its shape to the last bit.
         """
-        own = np.stack([row @ self.own for row in counts])
+        own = np.stack([self._own(one, now) for one, now in zip(habits, nows, strict=True)])
         return np.asarray(self.always + (own + prior_trips * self.crowd) / (trips + prior_trips))
+
+    def _own(self, habits: Habits, now: Millis) -> Numbers:
+        count = len(habits.names)
+        if not count:
+            return np.zeros(len(self.always))
+        rows = np.fromiter(map(self.place.get, habits.names, repeat(len(self.own) - 1)), np.intp, count)
+        numbers = np.frombuffer(habits.numbers).reshape(-1, 3)
+        faded = numbers[:, 0] * np.exp2(np.minimum(numbers[:, 1] - now, 0.0) * _RATE)
+        return np.asarray(faded @ self.own.take(rows, axis=0))
 
 
 def companions_from(carried: object) -> Companions:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.features.affinity import CROSS_NAMES, Promotions, read_cross
+from engine.features.affinity import CROSS_NAMES, Promotions, cross_all, read_cross
 from engine.features.companions import Companions, companions_from
 from engine.models.companions import FEWEST, CompanionSums
 from engine.moments import DAY, Millis
@@ -87,3 +87,16 @@ def test_a_category_that_is_met_later_finds_its_place_and_moves_no_other() -> No
     after = sums.fit()
     assert after.names[:2] == before.names
     assert after.weights[:3, :2] == pytest.approx(before.weights, abs=0.05)
+
+
+def test_customers_read_together_read_the_same_as_each_alone() -> None:
+    companions = learned(200).fit()
+    promotions = Promotions(["o-1", "o-2"], [["baby food"], ["dog food", "leash"]])
+    crowd, towards = promotions.popularity(SHARES), promotions.towards(companions, SHARES)
+    parts = [part("nappies"), part("leash", "dog food"), Part(), part("nappies", "leash")]
+    nows = [Millis(START + days * DAY) for days in (20, 21, 22, 23)]
+
+    together = cross_all(parts, promotions, crowd, nows, towards)
+
+    for at, (one, now) in enumerate(zip(parts, nows, strict=True)):
+        assert (together.rows[together.row[at]] == read_cross(one, promotions, crowd, now, towards)).all()
