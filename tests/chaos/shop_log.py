@@ -17,6 +17,7 @@ from engine.events.decode import decode_canonical
 from engine.events.routing import Admitted, admitted
 from engine.features.vector import NAMES
 from engine.ids import shard_of
+from engine.models.lift import EVERYTHING
 from engine.moments import DAY, MINUTE, SECOND, rfc3339
 from engine.shards.commit import Entry
 from flows.learn import product_inputs
@@ -24,6 +25,7 @@ from tests.builders import START, order, refund, simple, taken
 
 CATEGORIES = tuple(f"category-{number}" for number in range(20))
 WINDOW = 10 * DAY
+OUTCOME = 20 * DAY
 SPAN = 150 * DAY
 _INPUTS = product_inputs()
 _VECTOR_LENGTH = len(NAMES) + len(_INPUTS.offer_names) + len(_INPUTS.cross_names)
@@ -163,6 +165,7 @@ class ShopLog:
         chosen = {
             "offer_id": f"o-{category}",
             "placement": "home_hero",
+            "campaign": f"c-{category}",
             "categories": [category],
             "attribution_window_ms": WINDOW,
             "propensity": 0.25,
@@ -176,7 +179,13 @@ class ShopLog:
             "time": rfc3339(at),
             "received_at": rfc3339(START + 400 * DAY + number * SECOND),
             "source": "regulars",
-            "data": {"offers": [chosen], "fingerprint": _INPUTS.arm_fingerprint},
+            "data": {
+                "offers": [chosen],
+                "fingerprint": _INPUTS.arm_fingerprint,
+                "variation": "learned" if shard_of(user, 2) else "rule",
+                "campaigns": [EVERYTHING, f"c-{category}"],
+                "outcome_ms": OUTCOME,
+            },
         }
 
     def _reaction(self, user: str, number: int, at: int) -> dict[str, Any]:

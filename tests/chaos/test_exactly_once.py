@@ -221,6 +221,7 @@ def assert_the_bits_of(field: Field, clean: MemoryStore) -> None:
         mine, theirs = field.store.open(shard), clean.open(shard)
         assert replace(mine, offset="", salt=b"") == replace(theirs, offset="", salt=b"")
         assert stored_examples(field, shard) == clean.examples[shard]
+    assert all(clean.lift[shard] for shard in range(field.size.shards)), "customers were counted for their arms"
 
 
 def stored_examples(field: Field, shard: int) -> list[bytes]:
