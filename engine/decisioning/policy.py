@@ -61,6 +61,7 @@ class Experiment(Struct, frozen=True, kw_only=True):
     """Variations of the ranking, on customers assigned by salted hash.
 
     `outcome_days` is how long after their first decision what customers do counts for their arm; then it is in the lift.
+    Another number holds for customers who enter from then on.
     """
 
     salt: Annotated[str, Meta(min_length=1)] = "experiment"

@@ -43,7 +43,10 @@ class Enrolment(Struct, frozen=True, array_like=True):
         return self
 
     def recounted(self, bought: Purchases) -> "Enrolment":
-        """With spend read from the list of last purchases: at the start, and when another identity brings its own."""
+        """With spend read from the list of last purchases: at the start, and when another identity brings its own.
+
+        It reaches as far back as the list does; from the start on every purchase is added as it comes.
+        """
         after: dict[str, int] = {}
         before: dict[str, int] = {}
         purchases = 0
