@@ -125,8 +125,8 @@ class Columns(Struct, frozen=True, eq=False):
     """Conditions that a chosen offer met, as words for programs."""
     scopes: tuple[tuple[str, ...], ...]
     """Under what a contact of each offer counts."""
-    capped: Mapping[str, tuple[tuple[CapClaim, BoolArray], ...]]
-    """Scope → its distinct caps with the offers that they stop."""
+    capped: Mapping[str, tuple[tuple[CapClaim, NDArray[np.intp]], ...]]
+    """Scope → its distinct caps with the rows that they stop."""
     counted: BoolArray
     """Contacts that are kept in the ledger: sales are, others where a cap or a stock asks for it."""
     shared_caps: BoolArray

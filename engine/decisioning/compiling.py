@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import FOR_EVER, Arms, Catalogue, Columns, Conditions, Silences
 from engine.decisioning.conditions import (
@@ -192,11 +193,14 @@ def _caps(offer: Offer, campaign: Campaign, policy: Policy) -> tuple[CapClaim, .
     return tuple(CapClaim(scope, cap.count, int(cap.window_days * DAY)) for scope, cap in written)
 
 
-def _capped(caps: Sequence[tuple[CapClaim, ...]]) -> dict[str, tuple[tuple[CapClaim, BoolArray], ...]]:
-    found: dict[str, list[tuple[CapClaim, BoolArray]]] = {}
-    for cap in dict.fromkeys(cap for claims in caps for cap in claims):
-        stopped = _frozen(np.array([cap not in claims for claims in caps], dtype=np.bool_))
-        found.setdefault(cap.scope, []).append((cap, stopped))
+def _capped(caps: Sequence[tuple[CapClaim, ...]]) -> dict[str, tuple[tuple[CapClaim, NDArray[np.intp]], ...]]:
+    stopped: dict[CapClaim, list[int]] = {}
+    for row, claims in enumerate(caps):
+        for cap in dict.fromkeys(claims):
+            stopped.setdefault(cap, []).append(row)
+    found: dict[str, list[tuple[CapClaim, NDArray[np.intp]]]] = {}
+    for cap, rows in stopped.items():
+        found.setdefault(cap.scope, []).append((cap, np.array(rows, dtype=np.intp)))
     return {scope: tuple(group) for scope, group in found.items()}
 
 

@@ -4,6 +4,11 @@ What counts is a contact that was seen, or a reservation that still may be. A cu
 an offer in a placement may get it there again: the decision joins the reservation and takes nothing.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.decisioning.catalogue import Columns
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.ledger import RESERVED, Ledger, count, counts
@@ -18,22 +23,33 @@ def within_caps(columns: Columns, ledger: Ledger, now: int) -> BoolArray:
             for scope in entry.scopes:
                 if scope in capped:
                     contacts.setdefault(scope, []).append(entry.at)
-    mask = columns.everything
-    for scope, at in contacts.items():
-        for cap, untouched in capped[scope]:
-            if len(at) >= cap.count and sum(one > now - cap.window_ms for one in at) >= cap.count:
-                mask = mask & untouched
-    return mask
+    stopped = [
+        rows
+        for scope, at in contacts.items()
+        for cap, rows in capped[scope]
+        if len(at) >= cap.count and sum(one > now - cap.window_ms for one in at) >= cap.count
+    ]
+    return _without(columns, stopped)
 
 
 def after_taking(columns: Columns, ledger: Ledger, now: int, taken: list[int]) -> BoolArray:
     """True for each offer that the rows taken so far in this decision leave within the caps that offers share."""
     scopes = [scope for row in taken for scope in columns.scopes[row]]
-    mask = columns.everything
-    for scope in set(scopes):
-        for cap, untouched in columns.capped.get(scope, ()):
-            if count(ledger, scope, cap.window_ms, now) + scopes.count(scope) >= cap.count:
-                mask = mask & untouched
+    stopped = [
+        rows
+        for scope in set(scopes)
+        for cap, rows in columns.capped.get(scope, ())
+        if count(ledger, scope, cap.window_ms, now) + scopes.count(scope) >= cap.count
+    ]
+    return _without(columns, stopped)
+
+
+def _without(columns: Columns, stopped: Sequence[NDArray[np.intp]]) -> BoolArray:
+    if not stopped:
+        return columns.everything
+    mask = columns.everything.copy()
+    for rows in stopped:
+        mask[rows] = False
     return mask
 
 
