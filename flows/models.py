@@ -273,7 +273,7 @@ def _largest(terms: dict[str, float]) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _age(seconds: float | None) -> str:
