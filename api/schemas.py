@@ -14,6 +14,7 @@ from api.asking import DecisionRequest
 from api.departures import CHURN_EXAMPLE, ChurnAnswer
 from api.door import Receipt
 from api.insights import LIFT_EXAMPLE, LiftAnswer
+from api.segments import SEGMENTS_EXAMPLE, SegmentsAnswer
 from engine.events.consent import Consent
 
 
@@ -213,6 +214,16 @@ INSIGHTS = Group(
             200: {
                 "description": "By tier of spend, what had moved",
                 **_content(schema_of(ChurnAnswer) | {"examples": [CHURN_EXAMPLE]}),
+            },
+        },
+    },
+    segments={
+        "summary": "Where customers stand",
+        "responses": {
+            **problems(401, 403, 429, 503),
+            200: {
+                "description": "By tier and stage, and where the tiers begin",
+                **_content(schema_of(SegmentsAnswer) | {"examples": [SEGMENTS_EXAMPLE]}),
             },
         },
     },

@@ -1,5 +1,7 @@
 """What the engine process counts. No label holds anything that a caller typed."""
 
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from engine.profiles.standing import BEST, STAGES, TIERS
@@ -23,10 +25,11 @@ STORE_RETRIES = Counter("regulars_store_retries_total", "Commits tried again bec
 CUSTOMERS = Gauge("regulars_customers", "Customers with a profile", multiprocess_mode="livesum")
 PURCHASES = Gauge("regulars_purchases", "Purchases that stand", multiprocess_mode="livesum")
 SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["currency"], multiprocess_mode="livesum")
+SEGMENTS = Gauge("regulars_segment_customers", "Customers by segment and stage", ["segment"], multiprocess_mode="livesum")
 TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
 WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
 
-SEGMENT_NAMES = (*TIERS, BEST, *STAGES)
+SEGMENT_NAMES = (*TIERS, BEST, *(stage for stage in STAGES if stage != "prospect"))
 _OUTCOMES = ("decided", "shown", "clicked", "redeemed")
 for _outcome in _OUTCOMES:
     OFFERS.labels(outcome=_outcome)
@@ -54,6 +57,12 @@ def count(commit: Commit, now_ms: int) -> None:
     for arrived in commit.facts.arrivals:
         if arrived:
             FRESHNESS.observe(max(now_ms - arrived, 0) / 1000.0)
+
+
+def tell_segments(groups: Sequence[Mapping[str, int]]) -> None:
+    """How many customers of this process's shards are in each segment and at each stage."""
+    for name in SEGMENT_NAMES:
+        SEGMENTS.labels(segment=name).set(sum(one.get(name, 0) for one in groups))
 
 
 def gauge(totals: list[Totals], timers: int, watermark: int) -> None:

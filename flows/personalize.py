@@ -49,6 +49,7 @@ class Upkeep:
             shards = list(self._owner.shards.values())
             watermark = max((shard.record.watermark for shard in shards), default=0)
             metrics.gauge([shard.record.totals for shard in shards], sum(len(shard.timers) for shard in shards), watermark)
+            metrics.tell_segments([shard.histogram.groups() for shard in shards])
         try:
             if now - self._beaten >= 2.0:
                 self._beaten = now

@@ -27,7 +27,8 @@ from engine.models.lifetime_value import BUYING, SPENDING, bgnbd_of, fitted_buyi
 from engine.models.likelihood import Climb
 from engine.models.segments import BINS_PER_UNIT, SegmentRule, cuts_of, tier_of
 from engine.models.snapshot import Numbers
-from engine.shards.segments import Histogram, summed
+from engine.profiles.standing import Standing
+from engine.shards.segments import Histogram, bins_of, summed
 
 PUBLISHED = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426)
 """In weeks, for the customers of the sample. Source: Fader, Hardie & Lee (2005), Table 2."""
@@ -125,14 +126,14 @@ def value_of(half: Half) -> Numbers:
 def agreement() -> float:
     """Customers counted as they buy, moved from bin to bin, against terciles of their exact totals."""
     histogram, totals = Histogram({}), dict[str, float]()
-    places: dict[str, tuple[int, ...]] = {}
+    held: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
     for customer, _, amount in sorted(master(), key=lambda one: one[1]):
         totals[customer] = totals.get(customer, 0.0) + amount
         money = float(np.log2(max(totals[customer], 2.0**-10)))
-        place = (0, 0, int(np.floor(money * BINS_PER_UNIT[_MONEY])))
-        counts.update(histogram.move(places.get(customer, ()), place))
-        places[customer] = place
+        bins = bins_of(Standing(places=(0, 0, int(np.floor(money * BINS_PER_UNIT[_MONEY])))))
+        counts.update(histogram.move(held.get(customer, ()), bins))
+        held[customer] = bins
     cuts = cuts_of(summed([counts]), 0, SegmentRule())
     exact = np.array(list(totals.values()))
     below, above = np.quantile(exact, [1 / 3, 2 / 3])

@@ -1,4 +1,4 @@
-"""`/v1/insights`: what personalization adds, and why customers leave. Numbers of groups, never of one customer."""
+"""`/v1/insights`: what personalization adds, why customers leave, where they stand. Numbers of groups, never of one customer."""
 
 import logging
 
@@ -13,6 +13,7 @@ from api.departures import churn_answer
 from api.insights import campaigns_with, lift_answer, read_sums
 from api.problems import Problem, store_away
 from api.requests import header
+from api.segments import read_groups, segments_answer
 from config.mistakes import did_you_mean
 from engine.errors import StoreUnavailable
 from engine.models.defection import DEFECTION
@@ -59,6 +60,17 @@ def add_routes(app: FastAPI, container: Container) -> None:
             answer = churn_answer(None, horizon, container.now())
         return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
 
+    async def segments(request: Request) -> Response:
+        """How many customers are heavy, moderate, light, among the best, and at which stage of their time with the shop."""
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+        try:
+            groups = await read_groups(container.redis.ask, container.rules.shards)
+        except StoreUnavailable:
+            raise store_away() from None
+        answer = segments_answer(groups, container.basis.value.cuts, container.now())
+        return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
+
     described = schemas.INSIGHTS
     app.add_api_route("/v1/insights/churn", churn, methods=["GET"], tags=["insights"], **described.churn)
     app.add_api_route("/v1/insights/lift", lift, methods=["GET"], tags=["insights"], **described.lift)
+    app.add_api_route("/v1/insights/segments", segments, methods=["GET"], tags=["insights"], **described.segments)

@@ -18,27 +18,30 @@ from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics
 from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
 from engine.moments import moment
 from engine.profiles.profile import Profile
-from engine.profiles.standing import Standing
+from engine.profiles.standing import BEST, STAGES, TIERS, Standing
 from engine.shards.commit import Commit, Outgoing
 
 _ENCODER = msgspec.msgpack.Encoder()
+_TIER, _STAGE = "tier", "stage"
+_GROUPS = {name: f"{_TIER}:{name}" for name in (*TIERS, BEST)} | {
+    name: f"{_STAGE}:{name}" for name in STAGES if name != "prospect"
+}
 _IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 
 
 class Histogram:
-    """How many customers of a shard are in which bin of which reading, by names such as `money:640`."""
+    """How many customers of a shard are in which bin of which reading, and in which group: `money:640`, `tier:heavy`."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = dict(counts)
 
-    def move(self, before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, int]:
+    def move(self, before: Sequence[str], after: Sequence[str]) -> dict[str, int]:
         """A customer leaves the old bins and enters the new ones; returns the counts that changed, 0 where nobody is left."""
         if before == after:
             return {}
         changes: dict[str, int] = {}
-        for places, by in ((before, -1), (after, 1)):
-            for measure, place in zip(MEASURES, places, strict=False):
-                name = f"{measure}:{place}"
+        for names, by in ((before, -1), (after, 1)):
+            for name in names:
                 changes[name] = changes.get(name, 0) + by
         changed = {name: self._counts.get(name, 0) + by for name, by in changes.items() if by}
         for name, count in changed.items():
@@ -48,6 +51,22 @@ class Histogram:
                 self._counts.pop(name, None)
         return changed
 
+    def groups(self) -> dict[str, int]:
+        """The counts of groups alone, by the names of tiers, `best` and stages."""
+        return grouped([self._counts])
+
+
+def bins_of(standing: Standing) -> list[str]:
+    """Where a customer is counted. A prospect is counted nowhere, one who is lost only as such."""
+    names = [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)]
+    if standing.lifecycle != "prospect":
+        names.append(f"{_STAGE}:{standing.lifecycle}")
+    if standing.tier:
+        names.append(f"{_TIER}:{standing.tier}")
+    if standing.best:
+        names.append(f"{_TIER}:{BEST}")
+    return names
+
 
 def summed(shards: Sequence[Mapping[str, int]]) -> list[dict[int, int]]:
     """The counts of all shards as one histogram for each reading."""
@@ -55,9 +74,15 @@ def summed(shards: Sequence[Mapping[str, int]]) -> list[dict[int, int]]:
     for counts in shards:
         for name, count in counts.items():
             measure, _, place = name.partition(":")
-            bins = whole[measure]
-            bins[int(place)] = bins.get(int(place), 0) + count
+            if measure in whole:
+                bins = whole[measure]
+                bins[int(place)] = bins.get(int(place), 0) + count
     return list(whole.values())
+
+
+def grouped(shards: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """How many customers of all shards are in each tier, among the best and at each stage; every name is there."""
+    return {group: sum(counts.get(name, 0) for counts in shards) for group, name in _GROUPS.items()}
 
 
 def cuts_in(references: Mapping[str, Reference]) -> Cuts:
@@ -145,7 +170,7 @@ class Following:
         after = standing_of(bought, max(at, bought.last_at), self._cuts, self._rule, scored=profile.next_boundary > 0)
         if after == before:
             return profile, 0
-        self._commit.histogram.update(self._histogram.move(before.places, after.places))
+        self._commit.histogram.update(self._histogram.move(bins_of(before), bins_of(after)))
         moved = has_moved(before, after)
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))
@@ -157,4 +182,4 @@ class Following:
 
     def left(self, profile: Profile) -> None:
         """The customer is not of this shard any more."""
-        self._commit.histogram.update(self._histogram.move(profile.standing.places, ()))
+        self._commit.histogram.update(self._histogram.move(bins_of(profile.standing), ()))

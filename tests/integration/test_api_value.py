@@ -96,6 +96,19 @@ def test_a_buyer_from_before_the_first_cut_points_is_placed_by_the_published_one
     assert segments == ["heavy", "rfm_535"]
 
 
+def test_all_customers_are_told_by_tier_and_stage(client: Client, redis_url: str) -> None:
+    announce(redis_url)
+    bought = [order(f"o-{number}", f"{1 + 3 * number}.00", 1 + number) | {"user_id": f"u-{number}"} for number in range(9)]
+    client.post("/v1/events", json=bought)
+    fold(redis_url)
+
+    body = client.get("/v1/insights/segments").json()
+
+    assert body["tiers"] == {"heavy": 3, "moderate": 4, "light": 2}
+    assert (body["stages"]["new"], body["stages"]["lost"], body["compared"], body["best"]) == (9, 0, 9, 0)
+    assert body["heavy_from_minor"] is None
+
+
 def test_margin_and_profit_are_shares_of_sales_where_costs_are_known(client: Client, redis_url: str) -> None:
     client.post("/v1/events", json=[order("o-1", "19.90", 1), order("o-2", "39.80", 5)])
     fold(redis_url)

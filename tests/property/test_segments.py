@@ -17,7 +17,6 @@ from engine.events.routing import has_customer
 from engine.events.segments import SegmentChanged
 from engine.models.base import Example, numbers_of
 from engine.models.segments import (
-    MEASURES,
     SEGMENTS,
     Cuts,
     SegmentRule,
@@ -30,7 +29,7 @@ from engine.models.segments import (
 from engine.moments import DAY, HOUR, Millis, rfc3339
 from engine.profiles.purchases import Purchase, Purchases
 from engine.shards.commit import Entry
-from engine.shards.segments import summed
+from engine.shards.segments import bins_of, grouped, summed
 from engine.store.codec import decode_profile
 from engine.store.memory import MemoryStore
 from tests.builders import SHARDS, START, bodies, entries_of, entry_of, folded, order, simple, taken
@@ -55,8 +54,7 @@ def counted(store: MemoryStore) -> dict[int, dict[str, int]]:
     """The counts of each shard, taken anew from its profiles."""
     found: dict[int, Counter[str]] = {}
     for (shard, key), raw in store.profiles.items():
-        places = decode_profile(key, raw).standing.places
-        found.setdefault(shard, Counter()).update(f"{name}:{place}" for name, place in zip(MEASURES, places, strict=False))
+        found.setdefault(shard, Counter()).update(bins_of(decode_profile(key, raw).standing))
     return {shard: dict(counts) for shard, counts in found.items() if counts}
 
 
@@ -120,6 +118,16 @@ def test_a_customer_becomes_one_moves_up_and_is_lost_in_the_end() -> None:
     assert stages == ["new", "active", "at_risk", "lapsed", "lost"]
     assert ("light", "heavy") in [(move.tier_before, move.tier) for move in told]
     assert told[-1].tier == ""
+
+
+def test_groups_count_everybody_who_ever_bought_once() -> None:
+    log = [order(f"{number}", f"c{number}", START + number * DAY, 100 * (1 + number)) for number in range(40)]
+
+    groups = grouped(list(folded([*announced(), *entries_of(log)]).histogram.values()))
+
+    assert sum(groups[stage] for stage in ("new", "active", "at_risk", "lapsed", "lost")) == 40
+    assert sum(groups[tier] for tier in ("heavy", "moderate", "light")) == 40
+    assert groups["new"] > 0 < groups["light"]
 
 
 def test_the_first_cut_points_move_nobody() -> None:
