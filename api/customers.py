@@ -9,9 +9,11 @@ from api.value import value_view
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
 from engine.features.words import told
+from engine.models.lift import EVERYTHING
 from engine.models.scoring import HorizonScorer
 from engine.moments import Millis, rfc3339
 from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
+from engine.profiles.experiment import Experiment
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
@@ -53,6 +55,7 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
         "offers": {
             name: getattr(part.offers, name) for name in ("decided", "shown", "clicked", "redeemed")
         },
+        "experiment": _experiment(part.experiment),
         "actions_due": [],
         "loyalty": {"points": None, "tier": None},
         "features": dict(zip(NAMES, vector.tolist(), strict=True)),
@@ -136,6 +139,21 @@ def _service(service: Service) -> dict[str, Any]:
             for key, complaint in service.complaints.items()
         ],
     }
+
+
+def _experiment(experiment: Experiment) -> list[dict[str, Any]]:
+    """For what the customer counts in which arm, from the first decision on; without a campaign it is for all together."""
+    return [
+        {
+            "campaign_id": None if one.campaign == EVERYTHING else one.campaign,
+            "arm": one.arm,
+            "since": _moment(one.at),
+            "until": _moment(one.closes_at),
+            "exposed": one.exposed,
+            "mixed": one.mixed,
+        }
+        for one in experiment.enrolments
+    ]
 
 
 def _moment(at: int) -> str | None:

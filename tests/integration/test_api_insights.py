@@ -67,6 +67,12 @@ def test_lift_goes_from_the_log_of_decisions_through_the_fold_to_the_answer(clie
         body = {"user_id": user, "placements": [{"name": "home_hero"}], "at": "2026-01-10T12:00:00Z"}
         told[user] = client.post("/v1/decisions", json=body).json()["experiment"]
     held = [user for user in PEOPLE if told[user]["holdout"]]
+    fold(redis_url)
+    counted = client.get(f"/v1/customers/{held[0]}").json()["experiment"]
+    assert [(one["campaign_id"], one["arm"], one["until"]) for one in counted] == [
+        (None, "holdout", "2026-01-24T12:00:00.000Z"),
+        ("coffee-weeks", "holdout", "2026-01-24T12:00:00.000Z"),
+    ]
     spent = [(user, 600 + 10 * (index % 90) + (0 if user in held else 300)) for index, user in enumerate(PEOPLE)]
     send(client, [order(user, "2026-01-12T00:00:00Z", total) for user, total in spent])
     fold(redis_url)
