@@ -148,14 +148,13 @@ class Learning:
         """Read and learn one batch; returns how many examples it held. Waits up to `block_ms` where there is none."""
         if self._committing is not None:
             return 0
-        count = 0
-        for taken in self._store.read(self._offsets, self._most, block_ms):
-            given = take(self.lineup, taken.shard, taken.examples)
-            learn_metrics.SKIPPED.labels("none", "unreadable").inc(given[""])
-            self._offsets[taken.shard] = taken.last
-            self._runs.append(Run(taken.shard, taken.last, len(taken.examples)))
-            count += len(taken.examples)
-        return count
+        found = self._store.read(self._offsets, self._most, block_ms)
+        given = take(self.lineup, [(one.shard, one.examples) for one in found])
+        learn_metrics.SKIPPED.labels("none", "unreadable").inc(given[""])
+        for place, one in enumerate(found):
+            self._offsets[one.shard] = one.last
+            self._runs.append(Run(one.shard, one.last, len(one.examples), joined=place > 0))
+        return sum(len(one.examples) for one in found)
 
     def due(self, now_s: float) -> bool:
         """Whether there is something to commit and the last commit is long enough ago."""

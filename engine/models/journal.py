@@ -1,7 +1,8 @@
 """Which examples a model has learned, in which order: enough to learn it again to the last bit.
 
-A learner takes consecutive entries from one stream after another, so what it took is a list of runs: "from this stream,
-everything after where it stood, up to this id". One journal entry belongs to one model commit.
+A learner takes consecutive entries from the streams, so what it took is a list of runs: "from this stream, everything after
+where it stood, up to this id". What one read brought from several streams is one mini-batch and is learned in the order in
+which the labels closed, as if there were one stream. One journal entry belongs to one model commit.
 """
 
 from collections import Counter
@@ -15,11 +16,15 @@ from engine.models.lineup import Lineup
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
-    """Consecutive entries of one shard's examples: `count` of them, the last of which is `last`."""
+    """Consecutive entries of one shard's examples: `count` of them, the last of which is `last`.
+
+    `joined` says that they were learned together with those of the run before.
+    """
 
     shard: int
     last: str
     count: int
+    joined: bool = False
 
 
 COMMANDS = -1
@@ -76,18 +81,61 @@ def relearn_lineup(entries: Iterable[Entry], fetch: Fetch, make: Callable[[], di
     for entry in entries:
         for model in entry.afresh:
             lineup.begin_afresh(model)
-        for run in entry.runs:
-            take(lineup, run.shard, fetch(run.shard, stands.get(run.shard, "0-0"), run.last))
-            stands[run.shard] = run.last
+        for batch in _batches(entry.runs):
+            take(lineup, [(run.shard, fetch(run.shard, stands.get(run.shard, "0-0"), run.last)) for run in batch])
+            stands.update({run.shard: run.last for run in batch})
         lineup.settle(entry.at)
         lineup.touched.clear()
     return lineup
 
 
-def take(lineup: Lineup, shard: int, encoded: Sequence[bytes]) -> Counter[str]:
-    """Learn the examples of a shard, or obey commands; returns how many each learner was given."""
-    if shard != COMMANDS:
-        return lineup.take(encoded)
-    for raw in encoded:
-        lineup.obey(raw)
-    return Counter()
+def _batches(runs: Iterable[Run]) -> list[list[Run]]:
+    batches: list[list[Run]] = []
+    for run in runs:
+        if run.joined and batches:
+            batches[-1].append(run)
+        else:
+            batches.append([run])
+    return batches
+
+
+class _Closing(msgspec.Struct, frozen=True, array_like=True):
+    """The front of an example, up to when it closed."""
+
+    model: str = ""
+    id: str = ""
+    customer: str = ""
+    opened_at: int = 0
+    closed_at: int = 0
+
+
+_CLOSING = msgspec.msgpack.Decoder(_Closing)
+
+
+def take(lineup: Lineup, taken: Sequence[tuple[int, Sequence[bytes]]]) -> Counter[str]:
+    """Obey commands, then learn the examples of all shards; returns how many each learner was given."""
+    for shard, encoded in taken:
+        if shard == COMMANDS:
+            for raw in encoded:
+                lineup.obey(raw)
+    examples = [encoded for shard, encoded in taken if shard != COMMANDS]
+    return lineup.take(by_close(examples)) if examples else Counter()
+
+
+def by_close(shards: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The examples of several shards as one stream, by when they closed; what closed at one instant stays as it was.
+
+    Examples of one shard alone are in that order already, except where a late event closed something of earlier times:
+    they are left as they are.
+    """
+    if len(shards) == 1:
+        return list(shards[0])
+    return sorted((raw for encoded in shards for raw in encoded), key=_closed_at)
+
+
+def _closed_at(raw: bytes) -> int:
+    """What cannot be read comes first; nobody learns it."""
+    try:
+        return _CLOSING.decode(raw).closed_at
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0

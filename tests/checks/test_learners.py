@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.models.base import Example, Learner, recorded
 from engine.models.journal import Entry, Run, encode_example, relearn
@@ -191,3 +192,17 @@ def test_all_who_listen_to_a_kind_of_examples_are_given_each_of_them() -> None:
 
 def test_models_listen_to_a_kind_of_examples_that_some_model_is_named_after() -> None:
     assert set(LISTENS.values()) <= set(ROSTER)
+
+
+def test_what_one_read_brings_from_several_shards_is_learned_in_the_order_of_closing() -> None:
+    drawn = [replace(one, closed_at=1_000 + place) for place, one in enumerate(examples("churn", 5))]
+    streams = {shard: [encode_example(one) for one in drawn[shard::2]] for shard in (0, 1)}
+    runs = (Run(1, "0-20", 20), Run(0, "0-20", 20, joined=True))
+
+    again = relearn(
+        [Entry(1, runs)],
+        lambda shard, after, last: streams[shard][int(after[2:]) : int(last[2:])],
+        lambda: learners(INPUTS),
+    )
+
+    assert bits(again["churn"]) == bits(taught(fresh("churn"), drawn))
