@@ -73,8 +73,8 @@ def placed(
     )
 
 
-def figures_of(scored: Scored, one: Drawn, catalogue: Catalogue) -> Figures:
-    """What a draw came to."""
+def figures_of(scored: Scored, one: Drawn, position: int, catalogue: Catalogue) -> Figures:
+    """What a draw for a place came to."""
     arm = one.arm
     return Figures(
         tuple(_reasons(catalogue, scored, arm)),
@@ -83,7 +83,7 @@ def figures_of(scored: Scored, one: Drawn, catalogue: Catalogue) -> Figures:
         float(scored.value[arm]),
         one.best,
         one.loss,
-        recorded(scored, arm),
+        recorded(scored, arm, position),
     )
 
 

@@ -174,8 +174,9 @@ class _Desk:
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
         for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
-            figures = choosing.figures_of(scored, one, self.catalogue)
-            offers.append(self._new(int(scored.rows[one.arm]), name, first + len(offers), figures))
+            position = first + len(offers)
+            figures = choosing.figures_of(scored, one, position, self.catalogue)
+            offers.append(self._new(int(scored.rows[one.arm]), name, position, figures))
         return offers
 
     def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:

@@ -1,6 +1,7 @@
 """Readings of an offer itself, the part of a model's input that no customer changes: one row an offer."""
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,16 @@ OFFER_NAMES: tuple[str, ...] = (
     "offer.in_transaction",
     "offer.post_transaction",
     "offer.at_till",
+    "offer.examination",
 )
+EXAMINATION = OFFER_NAMES.index("offer.examination")
+"""Offers are judged as in the first place; what is recorded of one is the place it got. So a model learns how much less is
+looked at further down apart from how good an offer is, and an offer is not worse for having been shown there."""
+
+
+def examination(position: int) -> float:
+    """The reading of a place: 0 for the first, lower further down."""
+    return -log(position)
 
 
 def offer_features(offers: Sequence[Offer], placement: Placement) -> NDArray[np.float64]:
@@ -36,7 +46,7 @@ def offer_features(offers: Sequence[Offer], placement: Placement) -> NDArray[np.
         float(placement.stage == "post_transaction"),
         float(placement.channel == "pos"),
     )
-    rows = [(*_readings(offer), *stage) for offer in offers]
+    rows = [(*_readings(offer), *stage, examination(1)) for offer in offers]
     return np.array(rows, dtype=np.float32).astype(np.float64).reshape(len(offers), len(OFFER_NAMES))
 
 

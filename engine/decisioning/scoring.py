@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import Arms, Catalogue, Columns
+from engine.decisioning.offer_features import EXAMINATION, examination
 from engine.decisioning.policy import Ranker
 from engine.decisioning.situation import Situation
 from engine.features.affinity import Crossed, cross_all
@@ -217,10 +218,16 @@ def _able(ranker: Ranker, scorers: Scorers, readable: bool) -> Ranker:
     return ranker if readable or ranker == "random" else "popularity"
 
 
-def recorded(scored: Scored, index: int) -> bytes:
-    """The readings that one scored arm was judged by (customer, offer, both), as little-endian float32; maybe none."""
+def recorded(scored: Scored, index: int, position: int = 1) -> bytes:
+    """The readings that one scored arm was judged by (customer, offer, both), as little-endian float32; maybe none.
+
+    It was judged as in the first place; the place that it got stands in its record.
+    """
     if scored.crossed is None:
         return b""
     place = scored.places[index]
     offer, both = scored.prepared.packed[place], scored.crossed.packed[scored.row[place]]
+    if position != 1:
+        offer = offer.copy()
+        offer[EXAMINATION] = examination(position)
     return b"".join((scored.customer, offer.tobytes(), both.tobytes()))

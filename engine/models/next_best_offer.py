@@ -25,6 +25,10 @@ from engine.models.scoring import NEXT_BEST_OFFER, shape_facts
 from engine.models.snapshot import Fact, Snapshot, SnapshotMismatch, State
 
 RULE = "affinity.rule_logit"
+EXAMINATION = "offer.examination"
+EXAMINED = 0.5
+"""What is presumed of places before anything is learned: odds fall with the square root of the place."""
+
 COMPANIONS = "affinity.companion_logit"
 OFFER_VARIANCE = 0.15
 """Prior variance of an offer's own intercept: two new offers in three are within 0.4 of a logit of what they look like."""
@@ -63,9 +67,9 @@ class NextBestOfferLearner:
         self.logit = BayesianLogit(
             prior_precision=prior_precision,
             intercept_precision=1.0,
-            plain=(RULE, COMPANIONS),
+            plain=(RULE, EXAMINATION, COMPANIONS),
             straight=(*self.customer_names, *self.offer_names),
-            prior_means=((RULE, rule_weight),),
+            prior_means=((RULE, rule_weight), (EXAMINATION, EXAMINED)),
             names=(*self.customer_names, *self.offer_names, *self.cross_names),
         )
         self._own: dict[str, _Own] = {}

@@ -8,13 +8,13 @@ from engine.decisioning.conditions import Span
 from engine.decisioning.decide import decide
 from engine.decisioning.decision import Decision
 from engine.decisioning.ledger import EMPTY, VIEWED, Ledger, commit, mark
-from engine.decisioning.offer_features import OFFER_NAMES
+from engine.decisioning.offer_features import EXAMINATION, OFFER_NAMES, examination
 from engine.decisioning.offers import SERVICE_RECOVERY, Campaign, Cap, Money, Offer, Promotes
 from engine.decisioning.policy import Caps, Experiment, Holdout, Placement, Policy, QuietHours, Ranker, TagCaps, Variation
 from engine.decisioning.scoring import scorers_for
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.features.affinity import CROSS_NAMES
-from engine.features.vector import NAMES
+from engine.features.vector import NAMES, unpacked
 from engine.moments import DAY, HOUR, MINUTE, Millis
 from engine.profiles.profile import Profile
 from tests import shop
@@ -233,6 +233,14 @@ def test_scored_offer_carries_exactly_the_readings_it_was_scored_with() -> None:
     assert offer.learn
     assert len(offer.vector) == 4 * (len(NAMES) + len(OFFER_NAMES) + len(CROSS_NAMES))
     assert offer.score == pytest.approx(offer.probability * offer.value_minor - offer.cost_minor)
+
+
+def test_an_offer_is_recorded_in_the_place_it_got() -> None:
+    decision = decided(shop.sells(4), shop.situation(ANNA, placements=(PlacementRequest("hero", 3),)))
+
+    read = [unpacked(offer.vector)[len(NAMES) + EXAMINATION] for offer in decision.offers]
+    assert [offer.position for offer in decision.offers] == [1, 2, 3]
+    assert read == pytest.approx([examination(1), examination(2), examination(3)], abs=1e-6)
 
 
 @pytest.mark.parametrize(("ranker", "even"), [("random", True), ("popularity", False), ("rule", False), ("frozen", False)])
