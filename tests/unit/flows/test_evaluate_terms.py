@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from rich.progress import Progress
 
 from engine.errors import RegularsError
+from engine.events.decode import time_of
+from engine.events.routing import Admitted
 from engine.moments import DAY, HOUR, WEEK, rfc3339
 from flows.evaluate import main
 from flows.evaluate_churn import Result, evaluate_churn
-from flows.evaluate_events import Log, NothingToMeasure, opened
+from flows.evaluate_events import Log, NothingToMeasure, opened, taken_at_the_door
 from flows.evaluate_terms import Terms, keys_named, names_in, terms_of
 from flows.replay_source import EventFile, SourceMissing
 from flows.running import WrongUse
@@ -168,6 +170,29 @@ def test_an_anonymous_visitor_who_logs_in_is_one_customer(tmp_path: Path) -> Non
     log = log_of(EventFile(path), Terms(since=0, customers=("a-1",)))
 
     assert log.chosen == frozenset({"u:1"})
+
+
+def test_an_exported_log_gives_the_figures_of_the_events_that_were_sent(tmp_path: Path) -> None:
+    source = shop(tmp_path / "shop.ndjson")
+    exported = [taken.entry for one in source.events() if isinstance(taken := taken_at_the_door(one), Admitted)]
+    (tmp_path / "exported.ndjson").write_bytes(b"\n".join(exported) + b"\n")
+
+    plain = churn_of(source, Terms(horizon_days=14, replicates=2))
+    again = churn_of(EventFile(tmp_path / "exported.ndjson"), Terms(horizon_days=14, replicates=2))
+
+    assert b"received_at" in exported[0]
+    assert (again.active, again.everybody, again.learned) == (plain.active, plain.everybody, plain.learned)
+
+
+def test_a_clock_that_is_wrong_by_sent_at_is_not_corrected_twice(tmp_path: Path) -> None:
+    path = tmp_path / "shop.ndjson"
+    sent = {**bought(START, 1), "sent_at": rfc3339(START + DAY)}
+    path.write_bytes(orjson.dumps(sent) + b"\n")
+
+    taken = next(taken_at_the_door(one) for one in EventFile(path).events())
+
+    assert isinstance(taken, Admitted)
+    assert time_of(taken.event) == START
 
 
 def test_a_missing_file_and_two_logs_are_said(tmp_path: Path) -> None:
