@@ -1,6 +1,7 @@
 """Cut points on a real Redis: from the shards' counts to every shard's own log, and back into where customers stand."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from flows.runner import run_until_idle
 from tests.builders import SHARDS, START, entry_of, order, processor, simple, taken
 
 CUSTOMERS = 60
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 @pytest.fixture
@@ -109,8 +111,8 @@ def test_a_move_lies_in_the_customers_own_log_once(store: RedisStore) -> None:
     fold(store)
     fold(store)
 
-    entries = [fields for shard in range(SHARDS) for _, fields in store.client.xrange(keys.events(shard))]  # type: ignore[union-attr]
-    events = [decode_canonical(fields[b"e"]) for fields in entries if b"e" in fields]
+    found = [cast("Entries", store.client.xrange(keys.events(shard))) for shard in range(SHARDS)]
+    events = [decode_canonical(fields[b"e"]) for entries in found for _, fields in entries if b"e" in fields]
 
     moves = [event for event in events if isinstance(event, SegmentChanged)]
     assert [(event.user_id, event.data.lifecycle) for event in moves] == [
