@@ -26,6 +26,7 @@ from engine.events.decode import Store
 from engine.models.lift import EVERYTHING
 from engine.moments import Millis
 from engine.store import keys
+from engine.store.codec import encode_names
 from engine.store.redis_ledger import queue_left
 from engine.store.redis_reader import Command, RedisReader, commands_of, ledger_scripts
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 MOST_WRITES_OUT = 1
 """Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
 LOOK_S = 1.0
+NAMES_S = 86_400.0
+"""The store is told once a day that a catalogue is still in use."""
 LIFT_LOOK_S = 15.0
 """Lift is of weeks; a scrape asks no more often."""
 
@@ -74,6 +77,7 @@ class Container:
         self._lift: Sums = {}
         self.gauges = LiveGauges(self.health, lambda: self.readiness()[0], LiftGauges(self._lift_so_far, self._arms))
         self.stock = Stock()
+        self._names_kept = ("", 0.0)
         self._stale: tuple[str, ...] = ()
         self.timing = Timing()
         self.serving = Serving(self.redis.read, self.writes, self.metrics, lambda: self._stale, self.stock, self.timing)
@@ -163,7 +167,17 @@ class Container:
         await self.health.look()
         self._note_what_is_stale()
         if not self.health.facts.problem:
+            await self._keep_names()
             await self._look_at_stock()
+
+    async def _keep_names(self) -> None:
+        """What the bits of a logged eligible set stand for."""
+        catalogue, now = self.basis.loaded.catalogue, self.clock()
+        version, until = self._names_kept
+        if version != catalogue.version or now >= until:
+            names = encode_names(catalogue.columns.ids)
+            await self.redis.value("SET", keys.offers(catalogue.version), names, "EX", keys.OFFERS_SECONDS)
+            self._names_kept = (catalogue.version, now + NAMES_S)
 
     async def _look_at_stock(self) -> None:
         pools = {pool: capacity for taken in self.basis.loaded.catalogue.columns.pools for pool, capacity in taken}

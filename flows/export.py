@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from engine.decisioning.record import eligible_in
 from engine.events.decode import decode_canonical
 from engine.events.offers import OfferDecided
 from engine.models.base import Example
@@ -38,6 +39,7 @@ def _events(archive: Archive, since_ms: int) -> Iterator[object]:
 def _decisions(archive: Archive, since_ms: int) -> Iterator[object]:
     """Each decision as it was logged; its offers carry their readings as numbers, and their label once it matured."""
     outcomes: dict[int, dict[str, Example]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for shard, raw in archive.decisions(since_ms):
         decided = decode_canonical(raw)
         if not isinstance(decided, OfferDecided):
@@ -45,6 +47,11 @@ def _decisions(archive: Archive, since_ms: int) -> Iterator[object]:
         if shard not in outcomes:
             outcomes[shard] = {each.id: each for each in archive.examples(shard) if each.offer_id}
         line = msgspec.to_builtins(decided)
+        version = decided.data.versions.get("catalogue", "")
+        if decided.data.eligible_bits and version not in names:
+            names[version] = archive.offers(version)
+        line["data"]["eligible"] = eligible_in(decided.data, names.get(version, ()))
+        line["data"].pop("eligible_bits", None)
         for chosen in line["data"].get("offers", ()):
             vector = chosen.pop("vector", "")
             chosen["features"] = np.frombuffer(b64decode(vector), "<f4").astype(float).tolist()

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from engine.decisioning.record import eligible_in
 from engine.events.decode import decode_canonical
 from engine.events.offers import ChosenOffer, OfferDecided
 from engine.models.base import Example
@@ -72,16 +73,21 @@ def _verdict(drawn: list[Drawn], weights: list[float]) -> Verdict:
 def drawn_from(archive: Archive, since_ms: Millis) -> Iterator[Drawn]:
     """What was drawn and has matured, in the order of the log."""
     labels: dict[int, dict[str, Example]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for shard, raw in archive.decisions(since_ms):
         decided = decode_canonical(raw)
         if not isinstance(decided, OfferDecided):
             continue
         if shard not in labels:
             labels[shard] = {each.id: each for each in archive.examples(shard) if each.offer_id}
+        version = decided.data.versions.get("catalogue", "")
+        if decided.data.eligible_bits and version not in names:
+            names[version] = archive.offers(version)
+        sets = eligible_in(decided.data, names.get(version, ()))
         for chosen in decided.data.offers:
             matured = labels[shard].get(f"{decided.decision_id}|{chosen.offer_id}|{chosen.placement}")
             if matured is not None and _was_drawn(chosen):
-                eligible = frozenset(decided.data.eligible.get(chosen.placement, ())) | {chosen.offer_id}
+                eligible = frozenset(sets.get(chosen.placement, ())) | {chosen.offer_id}
                 yield Drawn(chosen.offer_id, chosen.propensity, eligible, matured.label)
 
 

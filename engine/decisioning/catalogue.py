@@ -71,8 +71,6 @@ class Columns(Struct, frozen=True, eq=False):
     """Properties of all offers, row by row in the order of `ids`."""
 
     ids: tuple[str, ...]
-    named: NDArray[np.object_]
-    """The ids once more, to be picked by a mask."""
     row: Mapping[str, int]
     precedence: NDArray[np.int8]
     """Index into `PRECEDENCE`."""

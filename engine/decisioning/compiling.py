@@ -84,7 +84,6 @@ def _columns(
     purposes = tuple(dict.fromkeys(offer.purpose for offer in offers if offer.kind in ASKS_CONSENT))
     return Columns(
         ids=tuple(offer.id for offer in offers),
-        named=np.array([offer.id for offer in offers], dtype=object),
         row={offer.id: row for row, offer in enumerate(offers)},
         precedence=np.array([PRECEDENCE.index(offer.kind) for offer in offers], dtype=np.int8),
         sell=mask([offer.kind == "sell" for offer in offers]),

@@ -90,7 +90,8 @@ class _Desk:
             reason=reason,
             hint="" if filled else hint_for(reason, name, self.gates),
             offers=tuple(offers),
-            eligible=tuple(self.columns.named[alive].tolist()),
+            open=np.packbits(alive).tobytes(),
+            catalogue=self.columns.ids,
             stages=stages,
         )
 

@@ -1,7 +1,10 @@
 """What was decided, with everything that the answer, the log and the ledger need of it."""
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Literal
 
+import numpy as np
 from msgspec import Struct
 
 from engine.decisioning.ledger import Claim, Sticky
@@ -42,19 +45,31 @@ class Chosen(Struct, frozen=True, kw_only=True):
     repeats: str = ""
 
 
+def offers_in(bits: bytes, names: Sequence[str]) -> tuple[str, ...]:
+    """The names whose bit is set."""
+    return tuple(compress(names, np.unpackbits(np.frombuffer(bits, np.uint8))))
+
+
 class Filled(Struct, frozen=True, kw_only=True):
     """One placement. `reason` is "ok" when something other than a fallback fills it, else why nothing else does.
 
-    `eligible` are the offers that could have been chosen; `stages` counts the catalogue by the stage that each offer
-    reached, and adds up to its size.
+    `open` has a bit for each offer of the catalogue, in its order and the first one highest, that is set where the offer
+    could have been chosen; `catalogue` are their names. `stages` counts the catalogue by the stage that each offer reached,
+    and adds up to its size.
     """
 
     name: str
     reason: Reason
     hint: str = ""
     offers: tuple[Chosen, ...] = ()
-    eligible: tuple[str, ...] = ()
+    open: bytes = b""
+    catalogue: tuple[str, ...] = ()
     stages: dict[str, int] = {}
+
+    @property
+    def eligible(self) -> tuple[str, ...]:
+        """The offers that could have been chosen, by name."""
+        return offers_in(self.open, self.catalogue)
 
 
 class Take(Struct, frozen=True):

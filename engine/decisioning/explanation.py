@@ -52,9 +52,9 @@ class _Teller:
         self.gates, self.scorers, self.decision, self.filled = gates, scorers, decision, filled
         self.situation, self.catalogue, self.columns = gates.situation, gates.catalogue, gates.columns
         self.chosen = {offer.row: offer for offer in filled.offers}
-        self.scored = self._scored()
         masks, _ = gates.masks(filled.name)
         self.masks: Masks = masks
+        self.scored = self._scored()
 
     def entries(self) -> Iterator[Explained]:
         for row, offer_id in enumerate(self.columns.ids):
@@ -70,11 +70,12 @@ class _Teller:
         return Explained(placement=self.filled.name, offer_id=offer_id, stage=stage, rule=rule, contributions=contributions or {})
 
     def _scored(self) -> Scored | None:
-        rows = [self.columns.row[offer_id] for offer_id in self.filled.eligible if self.columns.sell[self.columns.row[offer_id]]]
-        if not rows or self.situation.late:
+        if self.situation.late:
             return None
         arms = self.columns.arms[self.filled.name]
-        kept = arms.rows[[row in set(rows) for row in arms.rows.tolist()]]
+        kept = arms.rows[np.logical_and.reduce(self.masks)[arms.rows]]
+        if not kept.size:
+            return None
         readings = Readings([self.situation], self.columns, self.scorers)
         return readings.score(0, self.filled.name, kept, self.decision.ranker)
 

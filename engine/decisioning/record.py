@@ -1,14 +1,22 @@
-"""A decision as the log keeps it: what attribution and learning need of it, so that nobody looks it up again."""
+"""A decision as the log keeps it: what attribution and learning need of it, so that nobody looks it up again.
 
-from base64 import b64encode
-from typing import Any, Literal
+A small eligible set is written by name. A large one is a bit for each offer of the catalogue, whose version tells the names:
+the store keeps them as long as the log.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 from engine.decisioning.catalogue import Catalogue
-from engine.decisioning.decision import Chosen, Decision
+from engine.decisioning.decision import Chosen, Decision, Filled, offers_in
 from engine.decisioning.offers import Redemption
 from engine.decisioning.policy import Policy
 from engine.events.offers import ChosenOffer, Decided
 from engine.moments import DAY
+
+MOST_NAMED: Final = 32
+"""So many eligible offers of a placement are written by name."""
 
 
 def decided(
@@ -24,7 +32,8 @@ def decided(
     return Decided(
         offers=tuple(_chosen(offer, catalogue, policy) for offer in decision.offers),
         request_id=request_id,
-        eligible={filled.name: filled.eligible for filled in decision.placements},
+        eligible={filled.name: filled.eligible for filled in decision.placements if not _many(filled)},
+        eligible_bits={filled.name: b64encode(filled.open).decode() for filled in decision.placements if _many(filled)},
         stages={filled.name: filled.stages for filled in decision.placements},
         versions={
             "policy": decision.policy_version,
@@ -42,6 +51,17 @@ def decided(
         degraded=decision.degraded,
         context=context or {},
     )
+
+
+def _many(filled: Filled) -> bool:
+    """Whether the eligible set is written as bits: its names would be most of what a decision costs the store."""
+    return filled.stages.get("arbitration", 0) + filled.stages.get("chosen", 0) > MOST_NAMED
+
+
+def eligible_in(decided: Decided, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The eligible set of each placement, by name; `names` are the offers of the catalogue that it was decided by, in order."""
+    bits = {name: offers_in(b64decode(packed), names) for name, packed in decided.eligible_bits.items()}
+    return {**decided.eligible, **bits}
 
 
 def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:

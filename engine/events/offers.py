@@ -34,6 +34,9 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it.
 
+    The set is written in `eligible` by name, or where it is large in `eligible_bits`: base64 of a bit for each offer of the
+    catalogue.
+
     `campaigns` are those of which a personal offer would have been in place, whichever arm the customer is in (`*` stands
     for all of them together); `outcome_ms` is how long what the customer does from now on counts for their arm.
     """
@@ -42,6 +45,7 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     eligible: dict[str, tuple[str, ...]] = {}
     stages: dict[str, dict[str, int]] = {}
+    eligible_bits: dict[str, str] = {}
     versions: dict[str, str] = {}
     fingerprint: str = ""
     variation: str = ""

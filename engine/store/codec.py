@@ -1,5 +1,6 @@
 """Bytes of what is stored. Each record begins with its format, so that a later version can tell."""
 
+import zlib
 from struct import Struct as Layout
 
 import msgspec
@@ -17,6 +18,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _PROFILE = msgspec.msgpack.Decoder(Profile)
 _RECORD = msgspec.msgpack.Decoder(ShardRecord)
 _REFERENCE = msgspec.msgpack.Decoder(Reference)
+_NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 _SUMS = msgspec.msgpack.Decoder(ArmSums)
 
 
@@ -85,3 +87,12 @@ def arm_of(field: bytes) -> tuple[str, str]:
     """Campaign and arm of a field."""
     campaign, _, arm = field.decode().partition("|")
     return campaign, arm
+
+
+def encode_names(names: tuple[str, ...]) -> bytes:
+    """The offers of a catalogue in order."""
+    return zlib.compress(_ENCODER.encode(names), 6)
+
+
+def decode_names(raw: bytes) -> tuple[str, ...]:
+    return _NAMES.decode(zlib.decompress(raw))

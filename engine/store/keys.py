@@ -22,8 +22,11 @@
 | `dec:{s}` | stream of decisions and outcomes | shard commit | 90 days |
 | `led:{s}:customer` | contact ledger | decision commit | until its caps forget |
 | `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
+| `offers:catalogue` | names of a catalogue's offers in order, by its version | API | 200 days from its last use |
 | `stock:offer` | units reserved and taken | stock script | with the offer |
 | `lrn:*`, `snap:model` | checkpoint, offsets, journal; published numbers | model commit | for ever |
+| `lrn:kept:model:source:version` | a good version of a model | model commit | the last twenty or so, recent ones dense |
+| `lrn:commands` | stream of what operators ask of models | `regulars models` | as long as the journal |
 | `beat:name` | sign of life of an engine or a learner | that process | 15 seconds |
 | `meta` | shard count, salt | first start | for ever |
 
@@ -33,6 +36,8 @@ The braces are a hash tag: what must change together lives in one slot.
 META = "meta"
 BEAT_SECONDS = 15
 """How long a sign of life counts."""
+OFFERS_SECONDS = 200 * 86_400
+"""How long the names of a catalogue's offers are kept after its last use: longer than any log of its decisions."""
 
 
 def events(shard: int) -> str:
@@ -117,6 +122,10 @@ def ledger(shard: int, customer: str) -> str:
 
 def request(shard: int, customer: str, request_id: str) -> str:
     return f"req:{{{shard}}}:{customer}:{request_id}"
+
+
+def offers(catalogue: str) -> str:
+    return f"offers:{catalogue}"
 
 
 def stock(offer_id: str) -> str:

@@ -18,7 +18,7 @@ from engine.ids import is_after, stream_order
 from engine.models.base import Example
 from engine.profiles.profile import Profile
 from engine.store import keys
-from engine.store.codec import decode_profile
+from engine.store.codec import decode_names, decode_profile
 
 _PAGE: Final = 500
 _LETTER_ID: Final = re.compile(r"(\d+)-(\d+-\d+)")
@@ -92,6 +92,11 @@ class Archive:
         streams = [self._tagged(shard, keys.decisions(shard), since_ms) for shard in self.shards]
         for _, shard, _, fields in heapq.merge(*streams, key=lambda one: one[:2]):
             yield shard, fields[b"d"]
+
+    def offers(self, catalogue: str) -> tuple[str, ...]:
+        """The offers of a catalogue in order, by its version; none where nobody remembers it."""
+        held = self._ask("GET", keys.offers(catalogue))
+        return decode_names(held) if held else ()
 
     def examples(self, shard: int) -> Iterator[Example]:
         """The matured labels of a shard, in the order in which they matured."""

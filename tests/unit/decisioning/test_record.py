@@ -8,7 +8,7 @@ import pytest
 from engine.decisioning.decide import decide
 from engine.decisioning.offers import Offer, Promotes, Redemption
 from engine.decisioning.policy import Placement
-from engine.decisioning.record import decided
+from engine.decisioning.record import decided, eligible_in
 from engine.events.offers import Decided
 from engine.moments import DAY
 from tests import shop
@@ -48,3 +48,18 @@ def test_what_counts_as_taken_rides_along(offer: Offer, way: tuple[str, str]) ->
     (chosen,) = logged(offer).offers
 
     assert (chosen.redeemed_when, chosen.coupon) == way
+
+
+def test_a_large_eligible_set_is_logged_as_a_bit_an_offer_and_reads_back_by_name() -> None:
+    policy = shop.policy()
+    catalogue = shop.catalogue([*shop.sells(300), shop.offer("off", status="paused")], policy)
+    decision = decide(shop.situation(shop.customer()), catalogue, shop.scorers(catalogue), policy)
+
+    record = decided(decision, catalogue, policy)
+    raw = msgspec.json.encode(record)
+
+    assert record.eligible == {}
+    assert len(raw) < 2_000
+    again = msgspec.json.decode(raw, type=Decided)
+    assert eligible_in(again, catalogue.columns.ids) == {"hero": tuple(f"sell-{n}" for n in range(300))}
+    assert eligible_in(again, ()) == {"hero": ()}
