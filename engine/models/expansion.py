@@ -128,7 +128,9 @@ class Moments:
 
     def deviation(self) -> Numbers:
         """The standard deviation of each reading, never zero."""
-        return np.asarray(np.sqrt((self.squares + PRIOR_READINGS) / (self.count + PRIOR_READINGS)))
+        variance = self.squares + PRIOR_READINGS
+        variance /= self.count + PRIOR_READINGS
+        return np.asarray(np.sqrt(variance, out=variance))
 
     def add(self, readings: Numbers) -> None:
         """Take in one vector of pulled readings."""
@@ -141,5 +143,7 @@ class Moments:
 
     def _add(self, difference: Numbers) -> None:
         self.count += 1
-        self.mean = self.mean + difference / self.count
-        self.squares = self.squares + difference * difference * (1.0 - 1.0 / self.count)
+        self.mean += difference / self.count
+        difference *= difference
+        difference *= 1.0 - 1.0 / self.count
+        self.squares += difference
