@@ -12,7 +12,7 @@ from engine.features.vector import FINGERPRINT, NAMES
 from engine.models.churn import ChurnLearner
 from engine.moments import DAY, WEEK, rfc3339
 from flows.evaluate import main
-from flows.evaluate_churn import Predictions, collect, evaluate_churn, predict
+from flows.evaluate_churn import Predictions, collect, evaluate_churn, evaluate_purchase, predict
 from flows.evaluate_events import NothingToMeasure, opened
 from flows.evaluate_terms import Terms
 from flows.replay_source import EventFile
@@ -91,6 +91,15 @@ def test_all_figures_come_with_intervals(write_shop: WriteShop) -> None:
     assert result.active.rows <= result.everybody.rows
     assert all(figure.low <= figure.high for figure in result.everybody.figures.values())
     assert result.everybody.figures["auc"].value > 0.6
+
+
+def test_purchases_are_measured_over_a_horizon_of_their_own(write_shop: WriteShop) -> None:
+    with Progress(disable=True) as progress:
+        found = evaluate_purchase(EventFile(write_shop()), Terms(horizon_days=14, replicates=5), progress)
+
+    assert (found.result.model, found.result.horizon_days) == ("purchase", 7)
+    assert found.result.everybody.figures["auc"].value > 0.6
+    assert "bought" in list(found.table.columns[0].cells)
 
 
 def test_the_command_writes_its_figures(write_shop: WriteShop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
