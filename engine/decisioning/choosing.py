@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from engine.decisioning.arbitration import Drawn
 from engine.decisioning.catalogue import Catalogue, Columns
 from engine.decisioning.decision import Chosen, Take
+from engine.decisioning.frequency import Scopes, binds
 from engine.decisioning.ledger import RESERVED, VIEWED, Claim, Entry, StickyOffer
 from engine.decisioning.policy import Placement, Policy
 from engine.decisioning.scoring import Scored, recorded
@@ -119,9 +120,10 @@ def claim(
     situation: Situation,
     columns: Columns,
     policy: Policy,
+    on: Scopes,
     held: bool,
 ) -> Claim:
-    """The entry that an offer wants in the ledger, and the caps it must respect there."""
+    """The entry that an offer wants in the ledger, `on` the channels of its contact, and the caps it must respect there."""
     seen = placement.shown_when == "decided"
     entry = Entry(
         decisions=(decision_id,),
@@ -130,10 +132,13 @@ def claim(
         state=VIEWED if seen else RESERVED,
         at=situation.now,
         expires=Millis(situation.now + policy.reservation_seconds * SECOND),
-        scopes=columns.scopes[offer.row],
+        scopes=columns.scopes[offer.row] + on,
     )
     joins = held and (bool(columns.pools[offer.row]) or bool(offer.repeats))
-    return Claim(entry=entry, caps=columns.caps[offer.row], joins=joins)
+    caps = columns.caps[offer.row]
+    if any(cap.also for cap in caps):
+        caps = tuple([cap for cap in caps if binds(cap, on)])
+    return Claim(entry=entry, caps=caps, joins=joins)
 
 
 def takes(offer: Chosen, placement: Placement, situation: Situation, columns: Columns, policy: Policy) -> Iterator[Take]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import FOR_EVER, Arms, Catalogue, Columns, Conditions, Silences
@@ -17,7 +18,7 @@ from engine.decisioning.conditions import (
     literal_words,
 )
 from engine.decisioning.eligibility import RULES
-from engine.decisioning.ledger import LATE_VIEW, CapClaim
+from engine.decisioning.ledger import LATE_VIEW, CapClaim, channel_scopes
 from engine.decisioning.offer_features import offer_features
 from engine.decisioning.offers import (
     ASKS_CONSENT,
@@ -189,7 +190,13 @@ def _caps(offer: Offer, campaign: Campaign, policy: Policy) -> tuple[CapClaim, .
     written += [(f"c:{campaign.id}", cap) for cap in campaign.caps]
     written += [(f"t:{group.tag}", cap) for group in policy.caps.tags if group.tag in offer.tags for cap in group.caps]
     written += [("sell", cap) for cap in policy.caps.all_offers if sells]
-    return tuple(CapClaim(scope, cap.count, int(cap.window_days * DAY)) for scope, cap in written)
+    written += [("sell", replace(cap, channel=by.channel)) for by in policy.caps.channels if sells for cap in by.caps]
+    return tuple(_cap(scope, cap) for scope, cap in written if cap.tag is None or cap.tag in offer.tags)
+
+
+def _cap(scope: str, cap: Cap) -> CapClaim:
+    also = (f"t:{cap.tag}",) if cap.tag else ()
+    return CapClaim(scope, cap.count, int(cap.window_days * DAY), (*also, *channel_scopes([cap.channel or ""])))
 
 
 def _capped(caps: Sequence[tuple[CapClaim, ...]]) -> dict[str, tuple[tuple[CapClaim, NDArray[np.intp]], ...]]:

@@ -19,9 +19,9 @@ from engine.decisioning.decision import Chosen, Decision, Filled, Reason, Take
 from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.empty import hint_for, reason_for
 from engine.decisioning.experiment import campaigns_in_place, variation_of
-from engine.decisioning.frequency import after_taking
+from engine.decisioning.frequency import Scopes, after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
-from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, counts
+from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, channel_scopes, counts
 from engine.decisioning.policy import Arbitration, Policy, Ranker, arbitration_of
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import PlacementRequest, Situation
@@ -60,6 +60,8 @@ class _Desk:
         self.variation, self.ranker = variation_of(situation.unit, policy)
         self.met: list[Masks] = []
         self.taken: list[int] = []
+        self.scopes: list[Scopes] = []
+        """Under what each of those counts."""
         self.claims: list[Claim] = []
         self.takes: list[Take] = []
         self.sticky: list[Sticky] = []
@@ -136,36 +138,41 @@ class _Desk:
         stages["arbitration"] = left
         return alive, stages
 
-    def _open(self, alive: BoolArray) -> BoolArray:
+    def _open(self, name: str, alive: BoolArray) -> BoolArray:
         """Without what this decision has taken in an earlier place, or used up of a shared cap."""
         if not self.taken:
             return alive
         still = alive.copy()
         still[self.taken] = False
-        used_up = self._used_up()
+        used_up = self._used_up(name)
         return still if used_up is None else still & used_up
 
-    def _used_up(self) -> BoolArray | None:
+    def _used_up(self, name: str) -> BoolArray | None:
         ledger = self.situation.ledger
         if ledger is None or not self.columns.shared_caps[self.taken].any():
             return None
-        return after_taking(self.columns, ledger, self.situation.now, self.taken)
+        return after_taking(self.columns, ledger, self.situation.now, self._on(name), self.scopes)
+
+    def _on(self, name: str) -> Scopes:
+        """The channels of a contact in a placement, as the ledger counts them."""
+        return channel_scopes(self.gates.channels(name))
 
     def _new(self, row: int, name: str, position: int, figures: Figures = UNDRAWN) -> Chosen:
         self.taken.append(row)
+        self.scopes.append(self.columns.scopes[row] + self._on(name))
         placement = self.policy.placements[name]
         return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy, figures)
 
     def _duties(self, name: str, count: int, alive: BoolArray) -> list[Chosen]:
         if name not in self.columns.with_duties:
             return []
-        rows = (self._open(alive) & self.columns.duty).nonzero()[0].tolist()
+        rows = (self._open(name, alive) & self.columns.duty).nonzero()[0].tolist()
         if rows:
             rows.sort(key=lambda row: (self.columns.precedence[row], -self.columns.value[row], row))
         return [self._new(row, name, index + 1) for index, row in enumerate(rows[:count])]
 
     def _sales(self, name: str, count: int, first: int, alive: BoolArray) -> list[Chosen]:
-        rows = (self._open(alive) & self.columns.sell).nonzero()[0]
+        rows = (self._open(name, alive) & self.columns.sell).nonzero()[0]
         if not len(rows) or self.situation.late:
             return []
         scored = self.readings.score(self.which, name, rows, self.ranker)
@@ -174,7 +181,7 @@ class _Desk:
         arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker, name)
         seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
-        for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(scored)):
+        for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(name, scored)):
             position = first + len(offers)
             figures = choosing.figures_of(scored, one, position, self.catalogue)
             offers.append(self._new(int(scored.rows[one.arm]), name, position, figures))
@@ -185,15 +192,15 @@ class _Desk:
         labels = learned.version if ranker == "learned" and learned is not None else 0
         return sharpened(arbitration_of(self.policy, name), labels)
 
-    def _arms_left(self, scored: Scored) -> BoolArray | None:
-        used_up = self._used_up()
+    def _arms_left(self, name: str, scored: Scored) -> BoolArray | None:
+        used_up = self._used_up(name)
         return None if used_up is None else used_up[scored.rows]
 
     def _fallbacks(self, name: str, count: int, placed: int, alive: BoolArray) -> list[Chosen]:
         """For a placement in which nothing else stands."""
         if placed:
             return []
-        rows = (self._open(alive) & self.columns.fallback).nonzero()[0].tolist()
+        rows = (self._open(name, alive) & self.columns.fallback).nonzero()[0].tolist()
         return [self._new(row, name, index + 1) for index, row in enumerate(rows[:count])]
 
     def _shown_again(self, name: str, count: int, masks: Masks, alive: BoolArray) -> list[Chosen]:
@@ -235,7 +242,7 @@ class _Desk:
                 return entry
         return None
 
-    def _ask_for(self, name: str, count: int, offers: list[Chosen], held: Mapping[int, str]) -> None:
+    def _ask_for(self, name: str, count: int, offers: list[Chosen], held: Mapping[int, Entry]) -> None:
         """Note what a placement wants of ledger and stock; what is shown again and was seen wants nothing."""
         situation, placement = self.situation, self.policy.placements[name]
         for offer in offers:
@@ -243,7 +250,9 @@ class _Desk:
             if seen or not self.columns.counted[offer.row]:
                 continue
             has = offer.row in held
-            self.claims.append(choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, has))
+            self.claims.append(
+                choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, self._on(name), has)
+            )
             if not has:
                 self.takes.extend(choosing.takes(offer, placement, situation, self.columns, self.policy))
         personal = any(offer.kind != "fallback" and not offer.repeats for offer in offers)

@@ -14,9 +14,9 @@ from engine.decisioning.conditions import clock
 from engine.decisioning.decide import decide
 from engine.decisioning.decision import Chosen, Decision, Filled
 from engine.decisioning.eligibility import Eligibility, on
-from engine.decisioning.frequency import after_taking
+from engine.decisioning.frequency import after_taking, binds
 from engine.decisioning.gates import CAP, CONSENT, ELIGIBILITY, HOLDOUT, PLACEMENT, SERVICE, STAGES, STOCK, Gates, Masks
-from engine.decisioning.ledger import EMPTY, count
+from engine.decisioning.ledger import EMPTY, CapClaim, channel_scopes, count
 from engine.decisioning.policy import Policy
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import Situation
@@ -52,6 +52,7 @@ class _Teller:
         self.gates, self.scorers, self.decision, self.filled = gates, scorers, decision, filled
         self.situation, self.catalogue, self.columns = gates.situation, gates.catalogue, gates.columns
         self.chosen = {offer.row: offer for offer in filled.offers}
+        self.on = channel_scopes(gates.channels(filled.name))
         masks, _ = gates.masks(filled.name)
         self.masks: Masks = masks
         self.scored = self._scored()
@@ -131,9 +132,9 @@ class _Teller:
     def _cap(self, row: int) -> str:
         ledger = self.situation.ledger or EMPTY
         for cap in self.columns.caps[row]:
-            seen = count(ledger, cap.scope, cap.window_ms, self.situation.now)
-            if seen >= cap.count:
-                return f"{_scope_words(cap.scope)} was shown {seen} times in {cap.window_ms / DAY:g} days, cap {cap.count}"
+            seen = count(ledger, cap, self.situation.now)
+            if binds(cap, self.on) and seen >= cap.count:
+                return f"{_scope_words(cap)} was shown {seen} times in {cap.window_ms / DAY:g} days, cap {cap.count}"
         return "the ledger refused it: its cap was reached meanwhile"
 
     def _stock(self, row: int) -> str:
@@ -161,10 +162,11 @@ class _Teller:
             return "other duties hold the place"
         if self.situation.late:
             return "the deadline passed before it was scored"
-        taken = [offer.row for offer in self._before()]
-        if row in taken:
+        before = list(self._before())
+        taken = [self.columns.scopes[offer.row] + channel_scopes(self.gates.channels(offer.placement)) for offer in before]
+        if row in [offer.row for offer in before]:
             return "chosen in another placement of this decision"
-        if taken and not after_taking(self.columns, self.situation.ledger or EMPTY, self.situation.now, taken)[row]:
+        if taken and not after_taking(self.columns, self.situation.ledger or EMPTY, self.situation.now, self.on, taken)[row]:
             return "another offer of this decision used up a cap that they share"
         if any(offer.repeats for offer in self.filled.offers):
             return "the placement shows its earlier decision again"
@@ -178,6 +180,12 @@ class _Teller:
                 return
 
 
-def _scope_words(scope: str) -> str:
+def _scope_words(cap: CapClaim) -> str:
+    kind, _, name = cap.scope.partition(":")
+    words = {"o": "it", "c": f"the campaign {name}", "t": f"the tag {name}"}.get(kind, "every sale together")
+    return " ".join((words, *(_also_words(scope) for scope in cap.also)))
+
+
+def _also_words(scope: str) -> str:
     kind, _, name = scope.partition(":")
-    return {"o": "it", "c": f"the campaign {name}", "t": f"the tag {name}"}.get(kind, "every sale together")
+    return f"with the tag {name}" if kind == "t" else f"on {name}"

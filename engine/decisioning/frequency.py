@@ -11,37 +11,48 @@ from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import Columns
 from engine.decisioning.conditions import BoolArray
-from engine.decisioning.ledger import RESERVED, Ledger, count, counts
+from engine.decisioning.ledger import CHANNEL, RESERVED, CapClaim, Entry, Ledger, count, counts, reaches
+
+Scopes = tuple[str, ...]
 
 
-def within_caps(columns: Columns, ledger: Ledger, now: int) -> BoolArray:
-    """True for each offer of which one more contact breaks no cap. It may be shared: copy before writing."""
+def within_caps(columns: Columns, ledger: Ledger, now: int, on: Scopes) -> BoolArray:
+    """True for each offer of which one more contact, `on` the scopes of its channels, breaks no cap.
+
+    It may be shared: copy before writing.
+    """
     capped = columns.capped
-    contacts: dict[str, list[int]] = {}
+    contacts: dict[str, list[Entry]] = {}
     for entry in ledger.entries:
         if counts(entry, now):
             for scope in entry.scopes:
                 if scope in capped:
-                    contacts.setdefault(scope, []).append(entry.at)
+                    contacts.setdefault(scope, []).append(entry)
     stopped = [
         rows
-        for scope, at in contacts.items()
+        for scope, entries in contacts.items()
         for cap, rows in capped[scope]
-        if len(at) >= cap.count and sum(one > now - cap.window_ms for one in at) >= cap.count
+        if len(entries) >= cap.count
+        and binds(cap, on)
+        and sum(one.at > now - cap.window_ms and cap.meets(one.scopes) for one in entries) >= cap.count
     ]
     return _without(columns, stopped)
 
 
-def after_taking(columns: Columns, ledger: Ledger, now: int, taken: list[int]) -> BoolArray:
-    """True for each offer that the rows taken so far in this decision leave within the caps that offers share."""
-    scopes = [scope for row in taken for scope in columns.scopes[row]]
+def after_taking(columns: Columns, ledger: Ledger, now: int, on: Scopes, taken: Sequence[Scopes]) -> BoolArray:
+    """True for each offer that what this decision has taken so far leaves within the caps that offers share."""
     stopped = [
         rows
-        for scope in set(scopes)
+        for scope in {scope for scopes in taken for scope in scopes}
         for cap, rows in columns.capped.get(scope, ())
-        if count(ledger, scope, cap.window_ms, now) + scopes.count(scope) >= cap.count
+        if binds(cap, on) and count(ledger, cap, now) + sum(cap.meets(scopes) for scopes in taken) >= cap.count
     ]
     return _without(columns, stopped)
+
+
+def binds(cap: CapClaim, on: Scopes) -> bool:
+    """Whether a contact on these channels has to respect a cap of its offer. Rows of a cap carry its tag already."""
+    return not cap.also or all(name in on for name in cap.also if name.startswith(CHANNEL))
 
 
 def _without(columns: Columns, stopped: Sequence[NDArray[np.intp]]) -> BoolArray:
@@ -53,10 +64,14 @@ def _without(columns: Columns, stopped: Sequence[NDArray[np.intp]]) -> BoolArray
     return mask
 
 
-def held(columns: Columns, ledger: Ledger, placement: str, now: int) -> dict[int, str]:
-    """Rows of which the customer holds a live reservation in a placement, with the decision that made it."""
+def held(columns: Columns, ledger: Ledger, placement: str, now: int, on: Scopes) -> dict[int, Entry]:
+    """Rows of which the customer holds a live reservation in a placement on these channels, with its entry."""
     return {
-        columns.row[entry.offer_id]: entry.decision_id
-        for entry in ledger.entries
-        if entry.placement == placement and entry.state == RESERVED and entry.expires > now and entry.offer_id in columns.row
+        columns.row[entry.offer_id]: entry
+        for entry in reversed(ledger.entries)
+        if entry.placement == placement
+        and entry.state == RESERVED
+        and entry.expires > now
+        and entry.offer_id in columns.row
+        and reaches(entry, on)
     }

@@ -11,14 +11,14 @@ from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, 
 from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.experiment import in_holdout
 from engine.decisioning.frequency import held, within_caps
-from engine.decisioning.ledger import MOST_ENTRIES, pruned
+from engine.decisioning.ledger import MOST_ENTRIES, Entry, channel_scopes, pruned
 from engine.decisioning.policy import Policy
 from engine.decisioning.situation import Situation
 
 STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
 CONSENT, HOLDOUT, PLACEMENT, ELIGIBILITY, SERVICE, CAP, STOCK, QUIET_HOURS = range(8)
 Masks = tuple[BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray]
-_NOTHING_HELD: Mapping[int, str] = {}
+_NOTHING_HELD: Mapping[int, Entry] = {}
 
 
 class Gates:
@@ -38,21 +38,21 @@ class Gates:
         part = situation.part
         self.complaint_open = part is not None and bool(part.service.complaints) and part.service.open_complaints > 0
         self.service = columns.recovery if self.complaint_open else columns.everything
-        self.cap = self._cap()
+        self._caps: dict[tuple[str, ...], BoolArray] = {}
         self.stock = self._stock()
         self._consent: dict[tuple[str, ...], BoolArray] = {}
 
-    def masks(self, placement: str) -> tuple[Masks, Mapping[int, str]]:
-        """One mask for each of `STAGES`, and the rows that a live reservation is held of, with its decision.
+    def masks(self, placement: str) -> tuple[Masks, Mapping[int, Entry]]:
+        """One mask for each of `STAGES`, and the rows that a live reservation is held of, with its entry.
 
         Masks may be shared: copy before writing.
         """
         columns, situation = self.columns, self.situation
         channels = self.channels(placement)
-        cap, stock = self.cap, self.stock
+        cap, stock = self.cap(channels), self.stock
         reserved = _NOTHING_HELD
         if situation.ledger is not None and situation.ledger.entries:
-            reserved = held(columns, situation.ledger, placement, situation.now)
+            reserved = held(columns, situation.ledger, placement, situation.now, channel_scopes(channels))
             rows = [row for row in reserved if columns.ids[row] not in situation.refused]
             if rows:
                 cap, stock = cap.copy(), stock.copy()
@@ -127,11 +127,17 @@ class Gates:
         duties: BoolArray = self.columns.precedence <= 1
         return duties
 
-    def _cap(self) -> BoolArray:
+    def cap(self, channels: tuple[str, ...]) -> BoolArray:
+        """Offers of which one more contact on these channels breaks no cap."""
+        if channels not in self._caps:
+            self._caps[channels] = self._cap(channels)
+        return self._caps[channels]
+
+    def _cap(self, channels: tuple[str, ...]) -> BoolArray:
         situation, columns = self.situation, self.columns
         mask = columns.everything
         if situation.ledger is not None and situation.ledger.entries and columns.capped:
-            mask = within_caps(columns, situation.ledger, situation.now)
+            mask = within_caps(columns, situation.ledger, situation.now, channel_scopes(channels))
         if situation.ledger is not None and len(situation.ledger.entries) >= MOST_ENTRIES:
             kept = pruned(situation.ledger.entries, situation.now, self.catalogue.longest_window_ms)
             mask = mask & ~columns.counted if len(kept) >= MOST_ENTRIES else mask

@@ -6,12 +6,15 @@ the script is tested against.
 
 An entry is made when an offer is chosen. It goes from reserved to viewed, to redeemed; a reservation that is not viewed
 in time counts no longer, and comes back to life when the view arrives after all, because it was seen then. An entry
-holds its place under several *scopes* (the offer, its campaign, its tags), and a cap names a scope: counting is one
-comparison whatever the cap is about. A decision that chooses what the customer holds a live reservation of, in the same
-placement, joins that entry instead of taking another place.
+holds its place under several *scopes* (the offer, its campaign, its tags, the channels it touched), as they were when it was
+made: an offer that is tagged otherwise later has been seen under its old tags. A cap names a scope, and others that have to
+be there besides, so counting is the same whatever the cap is about. A decision that chooses what the customer holds a live
+reservation of, in the same placement and on the same channels, joins that entry instead of taking another place.
 
 The law: views and live reservations together never exceed a cap by an admitted decision.
 """
+
+from collections.abc import Collection, Iterable
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +23,8 @@ from engine.errors import StoredFormatError
 from engine.moments import DAY, Millis
 
 RESERVED, VIEWED, REDEEMED = 0, 1, 2
+CHANNEL = "x:"
+"""What scopes of channels begin with."""
 MOST_DECISIONS = 8
 """Ids of decisions that one entry remembers; the first one names its unit of stock."""
 LATE_VIEW = DAY
@@ -73,11 +78,19 @@ class Ledger(Struct, frozen=True, array_like=True):
 
 
 class CapClaim(Struct, frozen=True, array_like=True):
-    """A cap that a new contact must respect: fewer than `count` under `scope` in the last `window_ms`."""
+    """A cap that a new contact must respect: fewer than `count` under `scope` in the last `window_ms`.
+
+    Counted are contacts that are under all of `also` too, and a contact that is not does not have to respect it.
+    """
 
     scope: str = ""
     count: int = 1
     window_ms: int = 0
+    also: tuple[str, ...] = ()
+
+    def meets(self, scopes: Collection[str]) -> bool:
+        """Whether it is about a contact under these scopes."""
+        return self.scope in scopes and (not self.also or all(name in scopes for name in self.also))
 
 
 class Claim(Struct, frozen=True, array_like=True):
@@ -123,9 +136,19 @@ def live(ledger: Ledger, now: int) -> tuple[Entry, ...]:
     return tuple(entry for entry in ledger.entries if entry.state == RESERVED and entry.expires > now)
 
 
-def count(ledger: Ledger, scope: str, window_ms: int, now: int) -> int:
-    """Views and live reservations under a scope in the last `window_ms`."""
-    return sum(1 for entry in ledger.entries if scope in entry.scopes and entry.at > now - window_ms and counts(entry, now))
+def count(ledger: Ledger, cap: CapClaim, now: int) -> int:
+    """Views and live reservations that a cap is about, in its window."""
+    return sum(1 for one in ledger.entries if cap.meets(one.scopes) and one.at > now - cap.window_ms and counts(one, now))
+
+
+def channel_scopes(channels: Iterable[str]) -> tuple[str, ...]:
+    """Scopes of the channels that a contact touches."""
+    return tuple([CHANNEL + channel for channel in channels if channel])
+
+
+def reaches(entry: Entry, scopes: Iterable[str]) -> bool:
+    """Whether an entry was made on all the channels among these scopes."""
+    return all(name in entry.scopes for name in scopes if name.startswith(CHANNEL))
 
 
 def commit(ledger: Ledger, claims: tuple[Claim, ...], sticky: tuple[Sticky, ...], now: int, keep_ms: int) -> Ledger | Refusal:
@@ -140,7 +163,7 @@ def commit(ledger: Ledger, claims: tuple[Claim, ...], sticky: tuple[Sticky, ...]
             return Refusal(claim.entry.offer_id, claim.entry.placement, "stock")
         after = Ledger(entries=tuple(entries))
         full = len(entries) >= MOST_ENTRIES
-        if full or any(count(after, cap.scope, cap.window_ms, now) >= cap.count for cap in claim.caps):
+        if full or any(count(after, cap, now) >= cap.count for cap in claim.caps):
             return Refusal(claim.entry.offer_id, claim.entry.placement, "cap")
         entries.append(claim.entry)
     renewed = {one.placement for one in sticky}
@@ -176,7 +199,7 @@ def mark(ledger: Ledger, decision_id: str, offer_id: str, placement: str, state:
 def _reservation(entries: list[Entry], wanted: Entry, now: int) -> int | None:
     for place, entry in enumerate(entries):
         same = entry.offer_id == wanted.offer_id and entry.placement == wanted.placement
-        if same and entry.state == RESERVED and entry.expires > now:
+        if same and entry.state == RESERVED and entry.expires > now and reaches(entry, wanted.scopes):
             return place
     return None
 

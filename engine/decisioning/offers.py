@@ -35,10 +35,15 @@ class Money(Struct, frozen=True):
 
 
 class Cap(Struct, frozen=True, kw_only=True):
-    """At most `count` contacts in any span of `window_days`, sliding."""
+    """At most `count` contacts in any span of `window_days`, sliding.
+
+    With `channel` only contacts on that channel count, and only those are stopped; with `tag` those of offers that carry it.
+    """
 
     count: Annotated[int, Meta(ge=1, le=10_000)]
     window_days: Annotated[float, Meta(gt=0, le=366)]
+    channel: ChannelName | None = None
+    tag: Identifier | None = None
 
 
 class Promotes(Struct, frozen=True, kw_only=True):

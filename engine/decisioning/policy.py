@@ -115,12 +115,20 @@ class TagCaps(Struct, frozen=True, kw_only=True):
     caps: tuple[Cap, ...]
 
 
+class ChannelCaps(Struct, frozen=True, kw_only=True):
+    """Caps over all `sell` offers on one channel."""
+
+    channel: ChannelName
+    caps: tuple[Cap, ...]
+
+
 class Caps(Struct, frozen=True, kw_only=True):
-    """Caps beyond an offer's own: for every `sell` offer without caps, over all of them together, and by tag."""
+    """Caps beyond an offer's own: for every `sell` offer without caps, over all of them together, by tag and by channel."""
 
     each_offer: tuple[Cap, ...] = ()
     all_offers: tuple[Cap, ...] = ()
     tags: tuple[TagCaps, ...] = ()
+    channels: tuple[ChannelCaps, ...] = ()
 
 
 class Policy(Struct, frozen=True, kw_only=True):

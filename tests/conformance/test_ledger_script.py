@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from engine.decisioning.decision import Take
+from engine.decisioning.frequency import binds
 from engine.decisioning.ledger import (
     EMPTY,
     REDEEMED,
@@ -34,11 +35,13 @@ from engine.store.redis_ledger import Commitment, Committed, Conflict, Stored, o
 
 START = 1_772_452_800_000
 KEEP = 7 * DAY
+MAIL = CapClaim("t:drinks", 1, 2 * HOUR, ("x:email",))
 CAPS = {
     "a": (CapClaim("o:a", 2, DAY), CapClaim("c:weeks", 3, 2 * DAY)),
-    "b": (CapClaim("o:b", 1, HOUR), CapClaim("c:weeks", 3, 2 * DAY), CapClaim("t:drinks", 2, 3 * HOUR)),
-    "c": (CapClaim("t:drinks", 2, 3 * HOUR),),
+    "b": (CapClaim("o:b", 1, HOUR), CapClaim("c:weeks", 3, 2 * DAY), CapClaim("t:drinks", 2, 3 * HOUR), MAIL),
+    "c": (CapClaim("t:drinks", 2, 3 * HOUR), MAIL),
 }
+ON = {"hero": ("x:web",), "till": ("x:pos", "x:email")}
 SCOPES = {"a": ("o:a", "c:weeks"), "b": ("o:b", "c:weeks", "t:drinks"), "c": ("o:c", "t:drinks")}
 T = TypeVar("T")
 
@@ -60,9 +63,9 @@ def claims_of(decision: str, chosen: list[str], placement: str, now: int, shown:
                 VIEWED if shown else RESERVED,
                 Millis(now),
                 Millis(now + 30 * MINUTE),
-                SCOPES[offer],
+                SCOPES[offer] + ON.get(placement, ()),
             ),
-            CAPS[offer],
+            tuple(cap for cap in CAPS[offer] if binds(cap, ON.get(placement, ()))),
         )
         for offer in chosen
     )
@@ -137,7 +140,7 @@ def test_admitted_decisions_never_exceed_a_cap(decisions: list[tuple[list[str], 
             ledger = after
             for offer in chosen:
                 for cap in CAPS[offer]:
-                    assert counted(ledger, cap.scope, cap.window_ms, now) <= cap.count
+                    assert counted(ledger, cap, now) <= cap.count
         for back, offer in views[:3]:
             live = [one for one in ledger.entries if one.offer_id == offer and one.expires > now]
             if live:

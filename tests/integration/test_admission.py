@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engine.decisioning.decide import decide
-from engine.decisioning.ledger import MOST_ENTRIES, VIEWED, Entry, Ledger, Refusal, commit
+from engine.decisioning.ledger import MOST_ENTRIES, VIEWED, CapClaim, Entry, Ledger, Refusal, commit
 from engine.decisioning.ledger import count as counted
 from engine.decisioning.offers import Cap, Offer
 from engine.decisioning.policy import Caps, Placement
@@ -100,9 +100,9 @@ def test_neither_caps_nor_stock_are_exceeded_by_concurrent_decisions(redis_url: 
     assert admitted > 0
     assert all(units <= 4 for units in taken)
     for ledger in ledgers:
-        assert 0 < counted(ledger, "sell", 24 * 3_600_000, shop.NOON) <= 9
+        assert 0 < counted(ledger, CapClaim("sell", 9, 24 * 3_600_000), shop.NOON) <= 9
         for claims in CATALOGUE.columns.caps:
-            assert all(counted(ledger, cap.scope, cap.window_ms, shop.NOON) <= cap.count for cap in claims)
+            assert all(counted(ledger, cap, shop.NOON) <= cap.count for cap in claims)
 
 
 def test_a_full_ledger_admits_nothing_and_forgets_nothing() -> None:

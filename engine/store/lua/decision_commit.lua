@@ -5,7 +5,7 @@
 -- Answers {'committed'}, {'stored', body}, {'conflict'} or {'refused', offer, placement, stage}.
 -- The transitions are those of engine/decisioning/ledger.py, against which this script is tested. Every check comes
 -- before the first write, and the first write is one that needs memory: a refused script changes nothing.
-local RESERVED = 0
+local RESERVED, CHANNEL = 0, 'x:'
 local LATE_VIEW, MOST_ENTRIES, MOST_DECISIONS = 86400000, 500, 8
 local now, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
@@ -27,20 +27,39 @@ for _, entry in ipairs(ledger[2]) do
   end
 end
 
-local function held(offer, placement)
+local function under(entry, scope)
+  for _, name in ipairs(entry[7]) do
+    if name == scope then return true end
+  end
+  return false
+end
+
+local function reaches(entry, scopes)
+  for _, name in ipairs(scopes) do
+    if string.sub(name, 1, 2) == CHANNEL and not under(entry, name) then return false end
+  end
+  return true
+end
+
+local function held(wanted)
   for _, entry in ipairs(entries) do
-    if entry[2] == offer and entry[3] == placement and entry[4] == RESERVED and entry[6] > now then return entry end
+    if entry[2] == wanted[2] and entry[3] == wanted[3] and entry[4] == RESERVED and entry[6] > now
+      and reaches(entry, wanted[7]) then return entry end
   end
 end
 
-local function contacts(scope, window_ms)
+local function meets(entry, cap)
+  if not under(entry, cap[1]) then return false end
+  for _, name in ipairs(cap[4] or {}) do
+    if not under(entry, name) then return false end
+  end
+  return true
+end
+
+local function contacts(cap)
   local n = 0
   for _, entry in ipairs(entries) do
-    if entry[5] > now - window_ms and (entry[4] ~= RESERVED or entry[6] > now) then
-      for _, name in ipairs(entry[7]) do
-        if name == scope then n = n + 1 break end
-      end
-    end
+    if entry[5] > now - cap[3] and (entry[4] ~= RESERVED or entry[6] > now) and meets(entry, cap) then n = n + 1 end
   end
   return n
 end
@@ -48,7 +67,7 @@ end
 local claims = cmsgpack.unpack(ARGV[6])
 for _, claim in ipairs(claims) do
   local wanted, caps, joins = claim[1], claim[2], claim[3]
-  local entry = held(wanted[2], wanted[3])
+  local entry = held(wanted)
   if entry then
     local ids = {entry[1][1]}
     local later = {}
@@ -64,7 +83,7 @@ for _, claim in ipairs(claims) do
     if joins then return {'refused', wanted[2], wanted[3], 'stock'} end
     if #entries >= MOST_ENTRIES then return {'refused', wanted[2], wanted[3], 'cap'} end
     for _, cap in ipairs(caps) do
-      if contacts(cap[1], cap[3]) >= cap[2] then return {'refused', wanted[2], wanted[3], 'cap'} end
+      if contacts(cap) >= cap[2] then return {'refused', wanted[2], wanted[3], 'cap'} end
     end
     entries[#entries + 1] = wanted
   end

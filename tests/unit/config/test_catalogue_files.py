@@ -112,7 +112,7 @@ offers:
         " fallback, found 'sel' (did you mean 'sell'?)",
         "offers/coffee.yaml: offers[0].content.default.title: is missing",
         "offers/coffee.yaml: offers[0].caps[0].window_day: is not known here (did you mean 'window_days'?);"
-        " known are count, window_days",
+        " known are channel, count, tag, window_days",
         "offers/coffee.yaml: offers[0].caps[0].count: expected a number at least 1 and at most 10000, found the number 0",
         "offers/coffee.yaml: offers[0].caps[0].window_days: is missing",
         "offers/coffee.yaml: offers[0].eligible_when[0].feature: 'rfm.recencyy' is not a feature (did you mean 'rfm.recency'?)",
