@@ -18,6 +18,9 @@ DEAD_LETTERS = Counter("regulars_dead_letters_total", "Dead letters written")
 OFFERS = Counter("regulars_offers_total", "Offers by what became of them", ["outcome"])
 LABELS = Counter("regulars_labels_total", "Labels that matured")
 SEGMENT_CHANGES = Counter("regulars_segment_changes_total", "Customers who moved, by segment or stage they came to", ["to"])
+TRIGGERS = Counter(
+    "regulars_triggers_total", "Waits of triggers: started, fired, cancelled, repeated too soon, withdrawn", ["outcome"]
+)
 FRESHNESS = Histogram("regulars_freshness_seconds", "From acceptance to commit, live events only", buckets=_FAST)
 COMMIT_SECONDS = Histogram("regulars_commit_seconds", "One round of commits, on the wire", buckets=_FAST)
 FENCED = Counter("regulars_fenced_commits_total", "Commits refused because another owner had committed")
@@ -33,6 +36,8 @@ SEGMENT_NAMES = (*TIERS, BEST, *(stage for stage in STAGES if stage != "prospect
 _OUTCOMES = ("decided", "shown", "clicked", "redeemed")
 for _outcome in _OUTCOMES:
     OFFERS.labels(outcome=_outcome)
+for _trigger in ("started", "fired", "cancelled", "repeated", "withdrawn"):
+    TRIGGERS.labels(outcome=_trigger)
 for _segment in SEGMENT_NAMES:
     SEGMENT_CHANGES.labels(to=_segment)
 
@@ -52,6 +57,8 @@ def count(commit: Commit, now_ms: int) -> None:
             OFFERS.labels(outcome=outcome).inc(max(change, 0))
     for reason, times in commit.facts.rejected.items():
         REJECTED.labels(reason=reason).inc(times)
+    for what, times in commit.facts.triggers.items():
+        TRIGGERS.labels(outcome=what).inc(times)
     for segment, times in commit.facts.moved_to.items():
         SEGMENT_CHANGES.labels(to=segment).inc(times)
     for arrived in commit.facts.arrivals:

@@ -43,18 +43,21 @@ class Streams(StatefulSourcePartition[Batch, None]):
         self._upkeep()
         try:
             batches = self._store.read(self._at, self._most, 0 if self._behind else self._block_ms)
-            if not batches:
-                self._tick()
+            self._behind = any(len(batch.entries) == self._most for batch in batches)
+            if not self._behind:
+                self._tick({batch.shard for batch in batches})
         except StoreUnavailable:
             time.sleep(0.2)
             return []
-        self._behind = any(len(batch.entries) == self._most for batch in batches)
         for batch in batches:
             self._at[batch.shard] = batch.entries[-1].id
         return batches
 
-    def _tick(self) -> None:
-        """Move time on, by an entry of the log, in idle shards that follow the present and have something due."""
+    def _tick(self, busy: set[int]) -> None:
+        """Move time on, by an entry of the log, in idle shards that follow the present and have something due.
+
+        A shard is idle by itself: the messages of its customers do not wait for the others to fall silent.
+        """
         if time.monotonic() - self._ticked < TICK_EVERY_S:
             return
         self._ticked = time.monotonic()
@@ -62,7 +65,10 @@ class Streams(StatefulSourcePartition[Batch, None]):
         due = [
             (number, Entry("", tick=now))
             for number, shard in self._owner.shards.items()
-            if shard.record.live and shard.timers.next_due is not None and shard.timers.next_due <= now - self._owner.lateness_ms
+            if number not in busy
+            and shard.record.live
+            and shard.timers.next_due is not None
+            and shard.timers.next_due <= now - self._owner.lateness_ms
         ]
         if due:
             self._store.append(due)

@@ -124,6 +124,11 @@ def _cart_viewed(facet: Browsing, event: ListViewed, at: int) -> Browsing:
     return replace(noted, cart=cart, cart_at=at)
 
 
+def _left_alone(facet: Browsing, event: ListViewed, at: int) -> Browsing:
+    """A cart that nobody touches is no activity."""
+    return facet
+
+
 def _searched(facet: Browsing, event: ListViewed, at: int) -> Browsing:
     return facet.noted(event, at, _SEARCH)
 
@@ -149,7 +154,7 @@ HANDLERS: dict[str, Callable[..., Browsing]] = {
     "products_searched": _searched,
     "product_list_viewed": activity,
     "cart_viewed": _cart_viewed,
-    "cart_abandoned": activity,
+    "cart_abandoned": _left_alone,
     "checkout_started": _checkout,
     "checkout_step_completed": _checkout,
     "order_completed": _ordered,

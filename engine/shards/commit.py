@@ -134,6 +134,7 @@ class Facts(Struct):
     arrivals: list[int] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     moved_to: dict[str, int] = field(default_factory=dict)
+    triggers: dict[str, int] = field(default_factory=dict)
 
 
 class Commit(Struct):
@@ -142,7 +143,7 @@ class Commit(Struct):
     `owner` tells a commit that is sent again from one of another owner who got to the same offset. `seen` is appended, not
     replaced; `unseen` are records of fingerprints to delete. `settled` names customers whose pending entries up to the offset
     are folded now. `histogram` holds the counts that changed, 0 where nobody is left; `references` facts with a new version;
-    `lift` the sums by campaign and arm that changed.
+    `lift` the sums by campaign and arm that changed. `actions` are triggers whose wait is over.
     """
 
     shard: int
@@ -166,6 +167,7 @@ class Commit(Struct):
     references: dict[str, Reference] = field(default_factory=dict)
     lift: dict[tuple[str, str], ArmSums] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
+    actions: list[bytes] = field(default_factory=list)
     owner: str = ""
     facts: Facts = field(default_factory=Facts)
 

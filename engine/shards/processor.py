@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
@@ -34,6 +35,7 @@ from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
 from engine.shards import trials
+from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
     Commit,
@@ -50,7 +52,8 @@ from engine.shards.handover import Handover
 from engine.shards.labels import Labels
 from engine.shards.segments import Following, value_example
 from engine.shards.shard import Shard
-from engine.shards.timers import TRIAL, WAITING, parsed, trial_tag
+from engine.shards.timers import OF_TRIGGERS, TRIAL, WAITING, parsed, trial_tag
+from engine.shards.triggers import Occasions, derived, triggers_in
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
@@ -131,6 +134,8 @@ class ShardProcessor:
         run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting, following)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
+        # What was set again after it had gone off stays.
+        commit.waiting_done = [tag for tag in commit.waiting_done if tag not in commit.waiting]
         commit.record = ShardRecord(run.watermark, run.totals(), run.live, following.versions)
         shard.record, shard.offset = commit.record, commit.offset
         shard.inflight.append(commit)
@@ -157,9 +162,8 @@ class _Run:
         self._lateness_ms = lateness_ms
         self._shard = shard
         self._commit = commit
-        self._waiting = dict(waiting)
-        for earlier in shard.inflight:
-            self._waiting.update(earlier.waiting)
+        self._alarms = Alarms(shard.timers, commit, waiting, shard.inflight)
+        self._occasions = Occasions(shard.triggers, self._alarms, commit, lateness_ms)
         self.watermark = shard.record.watermark
         self.live = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
@@ -180,6 +184,8 @@ class _Run:
             self._commit.settled.append(entry.key)
         if isinstance(event, ReferenceChanged):
             self._segments.refer(event)
+            if event.data.name == TRIGGERS:
+                self._occasions.triggers = self._shard.triggers = triggers_in(self._shard.references)
             return
         if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
@@ -208,6 +214,7 @@ class _Run:
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
         if isinstance(event, SegmentChanged):
+            self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if isinstance(event, ErasureRequested):
@@ -224,8 +231,11 @@ class _Run:
         else:
             if isinstance(event, OfferDecided):
                 self._commit.decisions.append(entry.event)
-            self._store(self._folded(self._boundaries(profile, at), event, read))
-        if event.type not in OURS:
+            before = self._boundaries(profile, at)
+            after = self._folded(before, event, read)
+            self._store(after)
+            self._occasions.happened(before, after, event, at, self._front(at), self.live)
+        if event.type not in OURS and not derived(event):
             self._count("events")
             self._commit.facts.arrivals.append(read.arrived)
         if read.from_the_future:
@@ -238,7 +248,7 @@ class _Run:
     def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
             joined = trials.joined(self._handover.received(before, event))
-            self._alarms(joined, trials.closing(joined))
+            self._closes(joined, trials.closing(joined))
             return self._stood(self._scheduled(joined, read.at), read.at)
         if event.anonymous_id or event.loyalty_id:
             self._commit.outbox.extend(self._handover.claims(before, event))
@@ -257,14 +267,14 @@ class _Run:
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
-            self._alarms(after, trials.closing(after) - trials.closing(before))
+            self._closes(after, trials.closing(after) - trials.closing(before))
             for tag, due, waiting in self._labels.offers_waiting(after.key, event):
-                self._wait(tag, due, waiting)
+                self._alarms.wait(tag, due, waiting)
         return trials.responded(after, old.offers, new.offers, at)
 
-    def _alarms(self, profile: Profile, closing: set[int]) -> None:
+    def _closes(self, profile: Profile, closing: set[int]) -> None:
         for at in sorted(closing):
-            self._set(trial_tag(at, profile.key), at)
+            self._alarms.set(trial_tag(at, profile.key), at)
 
     def _bought(self, old: Purchases, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
         changes: dict[str, int] = {}
@@ -294,7 +304,7 @@ class _Run:
         if profile.next_boundary or not has_customer(profile.key) or not profile.purchases.count:
             return profile
         profile = replace(profile, next_boundary=self._labels.boundary_after(profile.key, at))
-        self._set(*self._labels.boundary_timer(profile))
+        self._alarms.set(*self._labels.boundary_timer(profile))
         return profile
 
     def _boundaries(self, profile: Profile, at: int) -> Profile:
@@ -302,14 +312,15 @@ class _Run:
         while profile.next_boundary and profile.next_boundary <= at:
             boundary = profile.next_boundary
             for tag, due, waiting in self._labels.scored(profile, boundary):
-                self._wait(tag, due, waiting)
+                self._alarms.wait(tag, due, waiting)
             self._commit.examples.append(value_example(profile, boundary))
             profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
             if profile.next_boundary:
-                self._set(*self._labels.boundary_timer(profile))
+                self._alarms.set(*self._labels.boundary_timer(profile))
             else:
-                self._drop(self._labels.boundary_timer(profile)[0])
+                self._alarms.drop(self._labels.boundary_timer(profile)[0])
             profile = self._stood(profile, boundary)
+            self._occasions.reviewed(profile, boundary, self._front(at), self.live)
         return profile
 
     def _advance(self, watermark: int) -> None:
@@ -319,10 +330,12 @@ class _Run:
         if not self._shard.timers.any_due(watermark):
             return
         for tag, at in self._shard.timers.due(watermark):
-            self._commit.timers.pop(tag, None)
-            self._commit.timers_done.append(tag)
+            self._alarms.gone_off(tag)
             kind, middle, customer = parsed(tag)
             profile = self._shard.profile(customer)
+            if kind in OF_TRIGGERS:
+                self._occasions.gone_off(tag, at, profile, self._front(0), self.live)
+                continue
             if kind == "b":
                 if profile.next_boundary == at:
                     self._store(self._boundaries(profile, at))
@@ -330,9 +343,7 @@ class _Run:
             if kind == TRIAL:
                 self._over(profile, at)
                 continue
-            waiting = self._waiting.pop(tag, b"")
-            self._commit.waiting.pop(tag, None)
-            self._commit.waiting_done.append(tag)
+            waiting = self._alarms.take(tag)
             examples, profile = self._labels.closed(kind, middle, profile, at, waiting)
             self._commit.examples.extend(examples)
             self._count("labels", len(examples))
@@ -357,10 +368,8 @@ class _Run:
             self._commit.seen.pop((key, held), None)
             self._commit.unseen.append((key, held))
         for tag in self._shard.timers.of(key):
-            self._drop(tag)
-            self._waiting.pop(tag, None)
-            self._commit.waiting.pop(tag, None)
-            self._commit.waiting_done.append(tag)
+            self._alarms.drop(tag)
+            self._alarms.take(tag)
 
     def _store(self, profile: Profile) -> None:
         if profile.key in self._commit.erased or not profile.events:
@@ -368,19 +377,9 @@ class _Run:
         self._shard.keep(profile)
         self._commit.profiles[profile.key] = profile
 
-    def _wait(self, tag: str, due: int, waiting: bytes) -> None:
-        self._waiting[tag] = waiting
-        self._commit.waiting[tag] = waiting
-        self._set(tag, due)
-
-    def _set(self, tag: str, due: int) -> None:
-        self._shard.timers.set(tag, due)
-        self._commit.timers[tag] = due
-
-    def _drop(self, tag: str) -> None:
-        self._shard.timers.drop(tag)
-        self._commit.timers.pop(tag, None)
-        self._commit.timers_done.append(tag)
+    def _front(self, at: int) -> int:
+        """As far as the log has come, with an event of `at`."""
+        return max(self.watermark + self._lateness_ms if self.watermark else 0, at)
 
     def _count(self, name: str, times: int = 1) -> None:
         self._counts[name] += times

@@ -8,6 +8,7 @@ from engine.shards.commit import Commit, Loaded, Needs, Opened
 from engine.shards.popularity import Popularity
 from engine.shards.segments import Histogram
 from engine.shards.timers import Timers
+from engine.shards.triggers import triggers_in
 
 _ID, _RECORD = 8, 12
 
@@ -26,6 +27,7 @@ class Shard:
         self.popularity = Popularity(opened.popularity)
         self.histogram = Histogram(opened.histogram)
         self.references = dict(opened.references)
+        self.triggers = triggers_in(self.references)
         self.lift = dict(opened.lift)
         self.inflight: deque[Commit] = deque()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()

@@ -2,17 +2,24 @@
 
 A tag says what is due and for whom: `b|customer` scores at a boundary, `c|opened|customer` closes a churn label and
 `p|opened|customer` one of purchase, `o|closes|decision|customer` closes the offers of one decision, `x|closes|customer`
-counts what is over for an arm. The customer comes last, since their id may hold anything.
+counts what is over for an arm, `g|trigger|customer` is a trigger whose wait ends, `k|trigger|customer` the end of the time in
+which it does not start again, `a|customer` a cart left alone and `d|customer` a birthday. The customer comes last, since
+their id may hold anything.
+
+Alarms are due in watermark time, which waits for stragglers: right for labels. What a customer is to be told cannot wait, so
+an alarm of a trigger is set earlier by the lateness allowed; it goes off when an event or the clock reaches its time.
 """
 
 import heapq
 from collections.abc import Iterator, Mapping
 
 BOUNDARY, CHURN, PURCHASE, OFFERS, TRIAL = "b", "c", "p", "o", "x"
-WAITING = (CHURN, PURCHASE, OFFERS)
-"""Kinds under whose tags readings wait for their label."""
+TRIGGER, COOLING, CART, BIRTHDAY = "g", "k", "a", "d"
+WAITING = (CHURN, PURCHASE, OFFERS, TRIGGER)
+"""Kinds under whose tags something waits: readings for their label, an occasion for its time."""
+OF_TRIGGERS = frozenset({TRIGGER, COOLING, CART, BIRTHDAY})
 
-_PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2}
+_PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2, TRIGGER: 2, COOLING: 2, CART: 1, BIRTHDAY: 1}
 
 
 def boundary_tag(customer: str) -> str:
@@ -35,6 +42,22 @@ def trial_tag(closes_at: int, customer: str) -> str:
     return f"{TRIAL}|{closes_at}|{customer}"
 
 
+def trigger_tag(trigger: str, customer: str) -> str:
+    return f"{TRIGGER}|{trigger}|{customer}"
+
+
+def cooling_tag(trigger: str, customer: str) -> str:
+    return f"{COOLING}|{trigger}|{customer}"
+
+
+def cart_tag(customer: str) -> str:
+    return f"{CART}|{customer}"
+
+
+def birthday_tag(customer: str) -> str:
+    return f"{BIRTHDAY}|{customer}"
+
+
 def parsed(tag: str) -> tuple[str, tuple[str, ...], str]:
     """(kind, middle parts, customer)."""
     kind, rest = tag.split("|", 1)
@@ -52,6 +75,9 @@ class Timers:
 
     def __len__(self) -> int:
         return len(self._due)
+
+    def __contains__(self, tag: str) -> bool:
+        return tag in self._due
 
     @property
     def next_due(self) -> int | None:

@@ -20,6 +20,7 @@
 | `dead:{s}` | stream of dead letters | shard commit, API | 14 days |
 | `outbox:{s}` | stream of events for other shards | shard commit, emptied by the relay | until relayed |
 | `dec:{s}` | stream of decisions and outcomes | shard commit | 90 days |
+| `act:{s}` | stream of triggers whose wait is over | shard commit, emptied by the sender | until taken over |
 | `led:{s}:customer` | contact ledger | decision commit | until its caps forget |
 | `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
 | `offers:catalogue` | names of a catalogue's offers in order, by its version | API | 200 days from its last use |
@@ -110,6 +111,10 @@ def dead(shard: int) -> str:
 
 def outbox(shard: int) -> str:
     return f"outbox:{{{shard}}}"
+
+
+def actions(shard: int) -> str:
+    return f"act:{{{shard}}}"
 
 
 def decisions(shard: int) -> str:

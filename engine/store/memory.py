@@ -30,6 +30,7 @@ class MemoryStore:
         self.dead: dict[int, list[DeadLetter]] = defaultdict(list)
         self.outbox: dict[int, list[Outgoing]] = defaultdict(list)
         self.decisions: dict[int, list[bytes]] = defaultdict(list)
+        self.actions: dict[int, list[bytes]] = defaultdict(list)
 
     def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
         ids = []
@@ -116,6 +117,7 @@ class MemoryStore:
         self.dead[shard].extend(commit.dead)
         self.outbox[shard].extend(commit.outbox)
         self.decisions[shard].extend(commit.decisions)
+        self.actions[shard].extend(commit.actions)
         return "written"
 
     def profile(self, shard: int, key: str) -> bytes | None:

@@ -252,6 +252,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.lift(shard),
         keys.histogram(shard),
         keys.references(shard),
+        keys.actions(shard),
         *sets,
         *appended,
         *deleted,
@@ -285,5 +286,5 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.outbox))
     for going in commit.outbox:
         values += [going.shard, going.key, going.event, going.fingerprint]
-    values += [len(commit.decisions), *commit.decisions, len(settled)]
+    values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(settled)]
     return names, values

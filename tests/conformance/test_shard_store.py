@@ -41,7 +41,7 @@ class Held(Protocol):
         ...
 
     def stream(self, family: str, shard: int) -> list[Any]:
-        """Entries of `examples`, `dead`, `outbox` or `decisions`, as plain values in order."""
+        """Entries of `examples`, `dead`, `outbox`, `decisions` or `actions`, as plain values in order."""
         ...
 
     def profile(self, shard: int, key: str) -> bytes | None:
@@ -61,6 +61,7 @@ class InMemory:
         plain: dict[str, Callable[[Any], Any]] = {
             "examples": lambda raw: raw,
             "decisions": lambda raw: raw,
+            "actions": lambda raw: raw,
             "dead": lambda one: (one.raw, one.reason, one.key, one.fingerprint, one.entry_id),
             "outbox": lambda one: (one.shard, one.key, one.event, one.fingerprint),
         }
@@ -82,10 +83,17 @@ class OnRedis:
         plain: dict[str, Callable[[dict[bytes, bytes]], Any]] = {
             "examples": lambda fields: fields[b"x"],
             "decisions": lambda fields: fields[b"d"],
+            "actions": lambda fields: fields[b"a"],
             "dead": _letter,
             "outbox": lambda fields: (int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"], fields[b"h"]),
         }
-        names = {"examples": keys.examples, "decisions": keys.decisions, "dead": keys.dead, "outbox": keys.outbox}
+        names = {
+            "examples": keys.examples,
+            "decisions": keys.decisions,
+            "actions": keys.actions,
+            "dead": keys.dead,
+            "outbox": keys.outbox,
+        }
         return [plain[family](fields) for _, fields in cast("Any", self.store.client.xrange(names[family](shard)))]
 
     def profile(self, shard: int, key: str) -> bytes | None:
@@ -131,6 +139,7 @@ FULL: dict[str, Any] = {
     "dead": [DeadLetter("1-1", b"{\xff", Rejected("json.invalid", "no", "time", "e-1"), "u:cem", MARK)],
     "outbox": [Outgoing(0, "u:dan", b"{}", OTHER)],
     "decisions": [b'{"id":"d"}'],
+    "actions": [b'{"id":"act-1"}'],
     "popularity": {"": (2.5, 9), "coffee": (1.25, 8)},
     "lift": {("*", "holdout"): ArmSums(2, 1, money={"EUR": Moments(5.0, 25.0)}), ("winback", "a|b"): ArmSums(1)},
     "erased": {"u:eve": erased_name("u:eve", b"salt")},
@@ -172,6 +181,7 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
     assert held.profile(S, "u:ann") == encode_profile(profile_of("u:ann"))
     assert held.stream("examples", S) == [b"x-1", b"x-2"]
     assert held.stream("decisions", S) == [b'{"id":"d"}']
+    assert held.stream("actions", S) == [b'{"id":"act-1"}']
     assert held.stream("dead", S) == [(b"{\xff", Rejected("json.invalid", "no", "time", "e-1"), "u:cem", MARK, "1-1")]
     assert held.stream("outbox", S) == [(0, "u:dan", b"{}", OTHER)]
 
@@ -335,7 +345,7 @@ def test_both_stores_end_with_the_same_bits(redis_held: OnRedis, log: list[dict[
     for shard in range(SHARDS):
         mine, theirs = memory.store.open(shard), redis_held.store.open(shard)
         assert replace(mine, offset="") == replace(theirs, offset="", salt=b"")
-        for family in ("examples", "decisions", "outbox"):
+        for family in ("examples", "decisions", "actions", "outbox"):
             assert memory.stream(family, shard) == redis_held.stream(family, shard)
         assert [one[:4] for one in memory.stream("dead", shard)] == [one[:4] for one in redis_held.stream("dead", shard)]
     client = redis_held.store.client

@@ -1,6 +1,6 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
---       11 histogram, 12 references,
+--       11 histogram, 12 references, 13 actions,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
@@ -24,7 +24,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 13
+local key = 14
 
 local sets = count()
 local pairs_ = {}
@@ -73,6 +73,10 @@ for i = 1, count() do
 end
 for i = 1, count() do
   redis.call('XADD', KEYS[6], '*', 'd', ARGV[at])
+  at = at + 1
+end
+for i = 1, count() do
+  redis.call('XADD', KEYS[13], '*', 'a', ARGV[at])
   at = at + 1
 end
 

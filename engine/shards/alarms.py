@@ -1,0 +1,47 @@
+"""Alarms and what waits under them, as one batch sets, moves and drops them: in memory and in the commit alike."""
+
+from collections.abc import Iterable, Mapping
+
+from engine.shards.commit import Commit
+from engine.shards.timers import Timers
+
+
+class Alarms:
+    """The alarms of a shard while one batch is folded. `loaded` is what the store holds under tags that may be due; commits
+    that are still on their way know better."""
+
+    def __init__(self, timers: Timers, commit: Commit, loaded: Mapping[str, bytes], inflight: Iterable[Commit]) -> None:
+        self._timers, self._commit = timers, commit
+        self._waiting = dict(loaded)
+        for earlier in inflight:
+            self._waiting.update(earlier.waiting)
+
+    def __contains__(self, tag: str) -> bool:
+        return tag in self._timers
+
+    def set(self, tag: str, due: int) -> None:
+        """Set or move an alarm."""
+        self._timers.set(tag, due)
+        self._commit.timers[tag] = due
+
+    def wait(self, tag: str, due: int, waiting: bytes) -> None:
+        """An alarm with something that waits for it."""
+        self._waiting[tag] = waiting
+        self._commit.waiting[tag] = waiting
+        self.set(tag, due)
+
+    def drop(self, tag: str) -> None:
+        """Forget an alarm; what waits under it has to be taken as well."""
+        self._timers.drop(tag)
+        self.gone_off(tag)
+
+    def gone_off(self, tag: str) -> None:
+        """The alarm is over: it is not in the timers any more."""
+        self._commit.timers.pop(tag, None)
+        self._commit.timers_done.append(tag)
+
+    def take(self, tag: str) -> bytes:
+        """What waited under a tag, which waits no longer; empty where nothing did."""
+        self._commit.waiting.pop(tag, None)
+        self._commit.waiting_done.append(tag)
+        return self._waiting.pop(tag, b"")

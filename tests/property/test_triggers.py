@@ -1,0 +1,235 @@
+"""Laws of triggers: what starts them, what stops them, and that their wait ends once and in time."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.decisioning.triggers import TRIGGERS, Action, Rule, Rules
+from engine.events.announcing import announcement
+from engine.moments import DAY, HOUR, MINUTE, Millis, rfc3339
+from engine.shards.commit import Entry
+from engine.shards.triggers import next_birthday
+from engine.store.memory import MemoryStore
+from tests.builders import SHARDS, START, bodies, entry_of, folded, order, simple, taken
+
+LIMITED = settings(max_examples=30, deadline=None)
+RULES = Rules(
+    triggers=(
+        Rule(id="cart", event="cart_abandoned", wait_ms=HOUR, unless=("order_completed",)),
+        Rule(id="sorry", event="complaint_resolved", wait_ms=DAY, unless=("complaint_filed",)),
+        Rule(id="winback", event="weekly_review", every_ms=30 * DAY),
+        Rule(id="birthday", event="birthday"),
+        Rule(id="moved", event="segment_changed"),
+        Rule(id="thanks", event="order_completed", wait_ms=10 * MINUTE),
+    ),
+    cart_idle_ms=30 * MINUTE,
+    zone="Europe/Vienna",
+)
+Entries = list[tuple[int, Entry]]
+
+
+def ruled(rules: Rules = RULES, version: int = 1) -> Entries:
+    """The entries that tell every shard its rules."""
+    told = announcement(TRIGGERS, version, rules, START)
+    return [(shard, Entry("", told.entry, told.fingerprint, told.key)) for shard in range(SHARDS)]
+
+
+def live(*sent: dict[str, Any]) -> Entries:
+    """Events that arrive when they happen."""
+    return [entry_of(taken(body, moment_of(body))) for body in sent]
+
+
+def moment_of(body: dict[str, Any]) -> int:
+    return int(taken(body).event.time.timestamp() * 1000)
+
+
+def ticks(at: int) -> Entries:
+    return [(shard, Entry("", tick=at)) for shard in range(SHARDS)]
+
+
+def relayed(store: MemoryStore) -> MemoryStore:
+    """After what the shards told each other has been passed on and folded."""
+    while any(store.outbox.values()):
+        going = [one for held in store.outbox.values() for one in held]
+        store.outbox.clear()
+        folded([(one.shard, Entry("", one.event, one.fingerprint, one.key)) for one in going], store=store)
+    return store
+
+
+def after(*parts: Entries, most: int = 500) -> MemoryStore:
+    store = MemoryStore()
+    for part in parts:
+        relayed(folded(part, most, store))
+    return store
+
+
+def fired(store: MemoryStore) -> list[Action]:
+    found = [msgspec.json.decode(raw, type=Action) for held in store.actions.values() for raw in held]
+    return sorted(found, key=lambda one: (one.due_at, one.id))
+
+
+def told(store: MemoryStore) -> list[tuple[str, str, int]]:
+    return [(one.trigger, one.customer, one.due_at) for one in fired(store)]
+
+
+def test_the_wait_ends_when_time_reaches_it_and_not_a_lateness_later() -> None:
+    resolved = live(simple("complaint_resolved", "r", "ann", START))
+
+    early = after(ruled(), resolved, ticks(START + DAY - 1))
+    due = after(ruled(), resolved, ticks(START + DAY))
+
+    assert told(early) == []
+    assert told(due) == [("sorry", "u:ann", START + DAY)]
+
+
+def test_an_event_that_rules_it_out_cancels_the_wait() -> None:
+    first, filed = simple("complaint_resolved", "r", "ann", START), simple("complaint_filed", "f", "ann", START + HOUR)
+
+    store = after(ruled(), live(first, filed), ticks(START + 2 * DAY))
+
+    assert told(store) == []
+    assert not any(store.timers.values())
+    assert not store.waiting
+
+
+def test_a_new_occasion_starts_the_wait_again_and_takes_the_place_of_the_one_before() -> None:
+    twice = live(simple("complaint_resolved", "r1", "ann", START), simple("complaint_resolved", "r2", "ann", START + HOUR))
+
+    store = after(ruled(), twice, ticks(START + 3 * DAY))
+
+    assert told(store) == [("sorry", "u:ann", START + HOUR + DAY)]
+    assert fired(store)[0].occasion.id == "r2"
+
+
+@pytest.mark.parametrize("late_by", [2 * HOUR, 30 * DAY])
+def test_what_arrives_long_after_it_happened_starts_nothing(late_by: int) -> None:
+    entry = entry_of(taken(simple("complaint_resolved", "r", "ann", START), START + late_by))
+
+    assert told(after(ruled(), [entry], ticks(START + 60 * DAY))) == []
+
+
+def test_history_that_is_filled_in_starts_nothing() -> None:
+    entry = entry_of(taken(simple("complaint_resolved", "r", "ann", START), START, backfill=True))
+
+    assert told(after(ruled(), [entry], ticks(START + 60 * DAY))) == []
+
+
+def test_a_cart_left_alone_is_noticed_once_and_an_order_empties_it() -> None:
+    added = simple("product_added", "a", "ann", START, product_id="p-1", category="coffee")
+    again = simple("product_added", "b", "ann", START + 20 * MINUTE, product_id="p-2")
+    bought = order("1", "bob", START + 25 * MINUTE)
+    of_bob = simple("product_added", "c", "bob", START, product_id="p-9")
+
+    store = after(
+        ruled(), live(added, of_bob, again, bought), ticks(START + HOUR), ticks(START + 2 * HOUR), ticks(START + 9 * HOUR)
+    )
+
+    carts = [one for one in fired(store) if one.trigger == "cart"]
+    assert [(one.customer, one.due_at) for one in carts] == [("u:ann", START + 20 * MINUTE + 30 * MINUTE + HOUR)]
+    assert carts[0].occasion.data == {"products": ["p-1", "p-2"]}
+    assert sum(record.totals.events for record in store.records.values()) == 4
+
+
+def test_an_order_after_the_cart_was_abandoned_cancels_the_message() -> None:
+    added = simple("product_added", "a", "ann", START, product_id="p-1")
+
+    store = after(ruled(), live(added), ticks(START + 31 * MINUTE), live(order("1", "ann", START + HOUR)), ticks(START + DAY))
+
+    assert [one for one in told(store) if one[0] == "cart"] == []
+
+
+def test_a_birthday_comes_every_year_also_where_history_told_it() -> None:
+    known = entry_of(taken(simple("customer_identified", "i", "ann", START, birthday="1990-05-17"), START, backfill=True))
+    vienna = Millis(START + 136 * DAY - 2 * HOUR)  # 17 May 2017, 00:00 in summer time
+    steps = [live(simple("page_viewed", f"v{year}", "ann", vienna - DAY + year * 365 * DAY)) for year in range(2)]
+
+    store = after(ruled(), [known], steps[0], ticks(vienna), steps[1], ticks(vienna + 365 * DAY))
+
+    assert told(store) == [("birthday", "u:ann", vienna), ("birthday", "u:ann", vienna + 365 * DAY)]
+
+
+@pytest.mark.parametrize(
+    ("told_as", "after_day", "expected"),
+    [
+        ("1992-02-29", "2017-01-01", "2017-02-28"),
+        ("1992-02-29", "2020-01-01", "2020-02-29"),
+        ("--12-24", "2017-12-24", "2018-12-24"),
+        ("1980-07-01T00:00:00Z", "2017-01-01", "2017-07-01"),
+    ],
+)
+def test_the_next_birthday_is_a_day_of_the_calendar(told_as: str, after_day: str, expected: str) -> None:
+    zone = ZoneInfo("UTC")
+    from_ms = moment_of(simple("page_viewed", "x", "ann", START) | {"time": f"{after_day}T00:00:00Z"})
+
+    assert rfc3339(next_birthday(told_as, from_ms, zone))[:10] == expected
+
+
+@pytest.mark.parametrize("told_as", [None, 17, "soon", "1990-13-40", ""])
+def test_what_is_no_date_has_no_birthday(told_as: object) -> None:
+    assert next_birthday(told_as, START, ZoneInfo("UTC")) == 0
+
+
+def test_once_in_so_many_days_holds_over_weekly_reviews() -> None:
+    weeks = [order(str(week), "ann", START + week * 7 * DAY) for week in range(12)]
+
+    store = after(ruled(), live(*weeks))
+
+    reviews = [due for name, _, due in told(store) if name == "winback"]
+    assert 2 <= len(reviews) <= 3
+    assert all(later - earlier >= 30 * DAY for earlier, later in pairwise(reviews))
+
+
+def test_an_erased_customer_leaves_no_wait_behind() -> None:
+    resolved = simple("complaint_resolved", "r", "ann", START)
+    store = after(ruled(), live(resolved, simple("erasure_requested", "x", "ann", START + HOUR)), ticks(START + 9 * DAY))
+
+    assert told(store) == []
+    assert not store.waiting
+    assert not any(store.timers.values())
+
+
+def test_a_trigger_that_is_withdrawn_ends_its_waits() -> None:
+    resolved = live(simple("complaint_resolved", "r", "ann", START))
+
+    store = after(ruled(), resolved, ruled(Rules(), version=2), ticks(START + 9 * DAY))
+
+    assert told(store) == []
+
+
+def _state(store: MemoryStore) -> Sequence[Any]:
+    return dict(store.actions), dict(store.timers), store.waiting, store.profiles, store.records, dict(store.outbox)
+
+
+@LIMITED
+@given(bodies(), st.integers(1, 7))
+def test_cutting_the_log_into_other_batches_fires_the_same_triggers(log: list[dict[str, Any]], most: int) -> None:
+    entries = [*ruled(), *(entry_of(taken(body, moment_of(body))) for body in log), *ticks(START + 300 * DAY)]
+
+    assert _state(folded(entries, most)) == _state(folded(entries))
+
+
+@LIMITED
+@given(bodies(), st.data())
+def test_a_new_owner_goes_on_with_the_waits_of_the_one_before(log: list[dict[str, Any]], data: st.DataObject) -> None:
+    entries = [*ruled(), *(entry_of(taken(body, moment_of(body))) for body in log), *ticks(START + 300 * DAY)]
+    at = data.draw(st.integers(1, len(entries)))
+
+    assert _state(folded(entries[at:], store=folded(entries[:at]))) == _state(folded(entries))
+
+
+@LIMITED
+@given(bodies())
+def test_sending_everything_twice_fires_each_action_once(log: list[dict[str, Any]]) -> None:
+    entries = [entry_of(taken(body, moment_of(body))) for body in log]
+
+    twice = after(ruled(), [*entries, *entries], ticks(START + 300 * DAY))
+
+    names = [one.id for one in fired(twice)]
+    assert len(set(names)) == len(names)
+    assert sorted(names) == sorted(one.id for one in fired(after(ruled(), entries, ticks(START + 300 * DAY))))
