@@ -5,6 +5,7 @@ from api.basis import Basis
 from engine.decisioning.decision import Decision
 from engine.decisioning.offer_features import OFFER_NAMES
 from engine.decisioning.record import decided
+from engine.decisioning.situation import Vector
 from engine.events.offers import OfferDecided
 from engine.events.routing import Admitted, admitted
 from engine.features.affinity import CROSS_NAMES
@@ -16,11 +17,16 @@ SOURCE = "regulars://decisions"
 ARM_FINGERPRINT = arm_fingerprint(FINGERPRINT, OFFER_NAMES, CROSS_NAMES)
 
 
-def log_entry(decision: Decision, asked: DecisionRequest, basis: Basis, arrival: Millis) -> Admitted:
-    """The event for the customer's own shard, dated at the decision's now."""
+def log_entry(decision: Decision, asked: DecisionRequest, basis: Basis, arrival: Millis, vector: Vector | None) -> Admitted:
+    """The event for the customer's own shard, dated at the decision's now. `vector` is what the customer read like."""
     loaded = basis.loaded
     said = decided(
-        decision, loaded.catalogue, loaded.policy, request_id=asked.request_id or "", fingerprint=ARM_FINGERPRINT
+        decision,
+        loaded.catalogue,
+        loaded.policy,
+        request_id=asked.request_id or "",
+        fingerprint=ARM_FINGERPRINT,
+        vector=vector,
     )
     received = moment(arrival)
     event = OfferDecided(

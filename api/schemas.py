@@ -14,6 +14,7 @@ from api.asking import DecisionRequest
 from api.departures import CHURN_EXAMPLE, ChurnAnswer
 from api.door import Receipt
 from api.insights import LIFT_EXAMPLE, LiftAnswer
+from api.recall import Recalled
 from api.segments import SEGMENTS_EXAMPLE, SegmentsAnswer
 from engine.events.consent import Consent
 
@@ -161,6 +162,14 @@ DECISIONS = Group(
         "summary": "Decide",
         "openapi_extra": {"requestBody": {"required": True, **_content(schema_of(DecisionRequest))}},
         "responses": {**problems(400, 401, 403, 409, 413, 422, 429, 503), 200: _DECISION},
+    },
+    recall={
+        "summary": "A decision as it was logged, and what came of it",
+        "openapi_extra": {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]},
+        "responses": {
+            **problems(401, 403, 404, 410, 503),
+            200: {"description": "The decision", **_content(schema_of(Recalled))},
+        },
     },
     offers={
         "summary": "The offers of one placement",

@@ -208,7 +208,7 @@ class Serving:
                 vector = read_all([(part, Moment(channel), now)])[0]
             unit = customer.profile.first_identity or unit
         return Situation(
-            decision_id=decision_id(question.arrival),
+            decision_id=decision_id(question.arrival, question.shard),
             now=now,
             unit=unit,
             placements=wanted_of(asked),
@@ -304,7 +304,7 @@ class Serving:
         assert decision is not None
         log: dict[str, bytes] = {}
         if decision.writes:
-            entry = log_entry(decision, asked, question.basis, question.arrival)
+            entry = log_entry(decision, asked, question.basis, question.arrival, situation.vector)
             log = {"e": entry.entry, "h": entry.fingerprint, "k": question.key.encode()}
         wanted = Commitment(
             shard=question.shard,

@@ -1,4 +1,4 @@
-"""`POST /v1/decisions` and `GET /v1/offers`."""
+"""`POST /v1/decisions`, `GET /v1/decisions/{id}` and `GET /v1/offers`."""
 
 import asyncio
 import time
@@ -6,16 +6,20 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api import schemas
-from api.access import Caller
+from api.access import Caller, need_secret
 from api.asking import DecisionRequest, asked_in, asked_of, check
 from api.container import Container
 from api.door import Item, line_of
 from api.lean_route import JsonAnswer
-from api.problems import Problem
+from api.privacy import Erased
+from api.problems import Problem, store_away
 from api.question import Question
+from api.recall import recalled
 from api.requests import body_of, header
+from engine.errors import StoreUnavailable
 from engine.events.base import Event
 
 
@@ -35,8 +39,23 @@ def add_routes(app: FastAPI, container: Container) -> None:
         caller = container.access.caller(header(request.scope, b"authorization"))
         return await _answered(container, lambda: asked_in(request.query_params), caller, started)
 
+    async def recall(request: Request) -> Response:
+        """What was decided, from what, by which readings and versions, and what came of it."""
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+        name = str(request.path_params["id"])
+        try:
+            found = await recalled(container.redis.ask, container.rules.shards, name)
+        except Erased:
+            raise Problem(410, "customer.erased", "the customer of this decision asked to be forgotten") from None
+        except StoreUnavailable:
+            raise store_away() from None
+        if found is None:
+            raise Problem(404, "decision.unknown", f"no decision {name[:40]!r} is kept") from None
+        return Response(schemas.encode(found), 200, {"cache-control": "no-store"}, "application/json")
+
     described = schemas.DECISIONS
     app.add_api_route("/v1/decisions", decide, methods=["POST"], tags=["decisions"], **described.decide)
+    app.add_api_route("/v1/decisions/{id}", recall, methods=["GET"], tags=["decisions"], **described.recall)
     app.add_api_route("/v1/offers", offers, methods=["GET"], tags=["decisions"], **described.offers)
 
 

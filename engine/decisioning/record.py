@@ -12,6 +12,7 @@ from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.decision import Chosen, Decision, Filled, offers_in
 from engine.decisioning.offers import Redemption
 from engine.decisioning.policy import Policy
+from engine.decisioning.situation import Vector
 from engine.events.offers import ChosenOffer, Decided
 from engine.moments import DAY
 
@@ -26,11 +27,18 @@ def decided(
     *,
     request_id: str = "",
     fingerprint: str = "",
+    vector: Vector | None = None,
     context: dict[str, Any] | None = None,
 ) -> Decided:
-    """The body of the `offer_decided` event. `fingerprint` names the readings in the vectors."""
+    """The body of the `offer_decided` event. `fingerprint` names the readings in the vectors.
+
+    What the customer read like is part of the vector of an offer; without such an offer it is kept by itself.
+    """
+    offers = decision.offers
+    readings = b"" if vector is None or any(offer.vector for offer in offers) else vector.astype("<f4").tobytes()
     return Decided(
-        offers=tuple(_chosen(offer, catalogue, policy) for offer in decision.offers),
+        offers=tuple(_chosen(offer, catalogue, policy) for offer in offers),
+        readings=b64encode(readings).decode(),
         request_id=request_id,
         eligible={filled.name: filled.eligible for filled in decision.placements if not _many(filled)},
         eligible_bits={filled.name: b64encode(filled.open).decode() for filled in decision.placements if _many(filled)},

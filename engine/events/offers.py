@@ -35,7 +35,7 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it.
 
     The set is written in `eligible` by name, or where it is large in `eligible_bits`: base64 of a bit for each offer of the
-    catalogue.
+    catalogue. `readings` is what the customer read like (base64 of float32) where no offer's vector holds it.
 
     `campaigns` are those of which a personal offer would have been in place, whichever arm the customer is in (`*` stands
     for all of them together); `outcome_ms` is how long what the customer does from now on counts for their arm.
@@ -48,6 +48,7 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     eligible_bits: dict[str, str] = {}
     versions: dict[str, str] = {}
     fingerprint: str = ""
+    readings: str = ""
     variation: str = ""
     ranker: str = ""
     holdout: bool = False
