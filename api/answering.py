@@ -39,12 +39,13 @@ class OfferAnswer(Struct, frozen=True, omit_defaults=True):
 
 
 class PlacementAnswer(Struct, frozen=True, omit_defaults=True):
-    """A placement. `reason` is ok, or why nothing personal is in it; `hint` what would help."""
+    """A placement. `reason` is ok, or why nothing personal is in it; `hint` what would help, `retry_at` when to ask again."""
 
     name: str
     reason: str
     offers: list[OfferAnswer]
     hint: str = ""
+    retry_at: str = ""
 
 
 class Freshness(Struct, frozen=True):

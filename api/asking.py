@@ -64,6 +64,8 @@ class DecisionRequest(Struct, frozen=True, kw_only=True):
     explain: bool = False
     dry_run: bool = False
     at: Aware | None = None
+    trigger: Identifier | None = None
+    """Of an action: the trigger's own rules have to hold as well. Takes a secret key."""
     events: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MOST_EVENTS)] | None = None
 
     @property
@@ -141,6 +143,8 @@ def check(asked: DecisionRequest, caller: Caller, placements: Iterable[str], vou
         raise Problem(422, "schema.missing", "name the customer: user_id, loyalty_id or anonymous_id", "user_id")
     if not caller.is_secret and asked.at is not None:
         raise Problem(403, "key.not_allowed", "`at` takes a secret key", "at")
+    if not caller.is_secret and asked.trigger is not None:
+        raise Problem(403, "key.not_allowed", "`trigger` takes a secret key", "trigger")
     if caller.is_web:
         _check_page(asked, vouches)
 

@@ -35,8 +35,9 @@ class Basis(Struct, frozen=True, eq=False):
     @property
     def derives(self) -> bool:
         """Whether a rule of the catalogue asks for what models say of a customer."""
-        conditions = self.loaded.catalogue.columns.conditions
-        return conditions is not None and conditions.derived
+        loaded = self.loaded
+        asking = [loaded.catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
+        return any(conditions is not None and conditions.derived for conditions in asking)
 
     def derived(self, part: Part | None, vector: Vector, now: int) -> Vector:
         """What models say of a customer, in the order of `DERIVED_NAMES`."""

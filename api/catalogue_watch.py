@@ -38,6 +38,7 @@ class CatalogueWatch:
         self.mistakes = ()
         versions = (loaded.catalogue.version, loaded.catalogue.policy_version)
         changed = versions != (self.loaded.catalogue.version, self.loaded.catalogue.policy_version)
+        changed = changed or loaded.triggers != self.loaded.triggers
         self.loaded = loaded
         if changed:
             log.info("the catalogue was taken over", extra={"catalogue": versions[0], "policy": versions[1]})

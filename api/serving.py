@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, encode, placement_answers
+from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, PlacementAnswer, encode, placement_answers
 from api.asking import cart_of, wanted_of
 from api.basis import Basis
 from api.coalesce import Coalescer
@@ -37,10 +37,13 @@ from engine.decisioning.decide import decide, decide_all
 from engine.decisioning.decision import Decision, Take
 from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
+from engine.decisioning.occasions import held_back
+from engine.decisioning.quiet import quiet_until
 from engine.decisioning.situation import Situation
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
 from engine.features.vector import read_all
+from engine.moments import rfc3339
 from engine.store.redis_ledger import (
     Commitment,
     Committed,
@@ -207,7 +210,7 @@ class Serving:
                 part = customer.profile.whole
                 vector = read_all([(part, Moment(channel), now)])[0]
             unit = customer.profile.first_identity or unit
-        return Situation(
+        situation = Situation(
             decision_id=decision_id(question.arrival, question.shard),
             now=now,
             unit=unit,
@@ -227,6 +230,10 @@ class Serving:
             dry_run=not asked.writes,
             late=customer is None and time.monotonic() >= question.deadline,
         )
+        if asked.trigger is None:
+            return situation
+        loaded = question.basis.loaded
+        return held_back(loaded.occasions, asked.trigger, situation, loaded.catalogue)
 
     def _decide(self, question: Question) -> None:
         basis, situation = question.basis, question.situation
@@ -357,6 +364,13 @@ class Serving:
         self._decide(question)
         return self._told(question)
 
+    def _placements(self, question: Question, decision: Decision) -> list[PlacementAnswer]:
+        answers, situation = placement_answers(decision, question.basis, question.to_page), question.situation
+        if situation is None or all(one.reason != "quiet_hours" for one in answers):
+            return answers
+        until = rfc3339(quiet_until(situation, question.basis.loaded.policy))
+        return [replace(one, retry_at=until) if one.reason == "quiet_hours" else one for one in answers]
+
     def _told(self, question: Question, explained: Sequence[Explained] | None = None) -> Answer:
         began = time.perf_counter()
         asked, basis, decision, customer = question.asked, question.basis, question.decision, question.customer
@@ -372,7 +386,7 @@ class Serving:
             versions=basis.versions,
             features=Freshness(age, self._stale_of()),
             experiment=ExperimentAnswer(decision.variation, decision.holdout),
-            placements=placement_answers(decision, basis, question.to_page),
+            placements=self._placements(question, decision),
             events=question.receipt,
             explanation=explained,
         )

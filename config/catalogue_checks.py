@@ -4,11 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.conditions import TooManyClauses, clauses
-from engine.decisioning.offers import Campaign, Money, Offer, Price, Trigger
+from engine.decisioning.offers import Campaign, Money, Offer, Price
 from engine.decisioning.policy import Policy
+from engine.decisioning.triggers import OCCASIONS, Trigger
+from engine.events.offers import OURS
+from engine.events.roster import TYPES
 from engine.models.lift import HOLDOUT, PERSONALIZED
 
 Where = tuple[str, str]
+HEARD = frozenset({"segment_changed", "tier_changed", "service_due"})
+"""What the engine writes and a trigger may start from."""
+EVENT_NAMES = frozenset(TYPES) - OURS | HEARD | frozenset(OCCASIONS)
+"""Names that a trigger is likely to mean. A shop's own types of events start triggers as well."""
 
 
 def check_references(
@@ -32,13 +39,16 @@ def check_references(
     for file, path, campaign in campaigns:
         mine = [offer for _, _, offer in offers if offer.campaign == campaign.id]
         found += [Mistake(file, f"{path}.{where}", what) for where, what in _campaign(campaign, mine)]
+    found += _doubled("trigger", triggers)
     for file, path, trigger in triggers:
-        if trigger.placement not in policy.placements:
-            found.append(Mistake(file, f"{path}.placement", _no_placement(trigger.placement, policy)))
+        found += [Mistake(file, f"{path}.{where}", what) for where, what in _trigger(trigger, offers, policy, complete)]
     return [*found, *_currencies(offers, campaigns)]
 
 
-def _doubled(kind: str, items: Sequence[tuple[str, str, Offer]] | Sequence[tuple[str, str, Campaign]]) -> Iterator[Mistake]:
+def _doubled(
+    kind: str,
+    items: Sequence[tuple[str, str, Offer]] | Sequence[tuple[str, str, Campaign]] | Sequence[tuple[str, str, Trigger]],
+) -> Iterator[Mistake]:
     first: dict[str, Where] = {}
     for file, path, item in items:
         if item.id in first:
@@ -85,9 +95,30 @@ def _campaign(campaign: Campaign, offers: Sequence[Offer]) -> Iterator[tuple[str
     yield from _too_many("target", campaign)
 
 
-def _too_many(where: str, written: Offer | Campaign) -> Iterator[tuple[str, str]]:
+def _trigger(
+    trigger: Trigger, offers: Sequence[tuple[str, str, Offer]], policy: Policy, complete: bool
+) -> Iterator[tuple[str, str]]:
+    if trigger.placement not in policy.placements:
+        yield "placement", _no_placement(trigger.placement, policy)
+    elif complete and not any(trigger.placement in offer.placements for _, _, offer in offers):
+        yield "placement", f"no offer is made in {trigger.placement!r}, so there is nothing to send"
+    named = [("event", trigger.event), *((f"unless[{at}]", name) for at, name in enumerate(trigger.unless))]
+    for where, name in named:
+        if name in OCCASIONS:
+            if where != "event":
+                yield where, f"{name} is noticed by the engine and no event: name what a customer does"
+        elif name in OURS - HEARD:
+            yield where, f"{name} is written by the engine and starts nothing"
+        elif name not in EVENT_NAMES and (meant := did_you_mean(name, EVENT_NAMES)):
+            yield where, f"no event and no occasion has the type {name!r}{meant}"
+    if trigger.wait_minutes == 0 and trigger.unless:
+        yield "unless", "nothing can happen in no time: give wait_minutes, or leave unless out"
+    yield from _too_many("eligible_when", trigger)
+
+
+def _too_many(where: str, written: Offer | Campaign | Trigger) -> Iterator[tuple[str, str]]:
     try:
-        clauses(written.eligible_when if isinstance(written, Offer) else written.target)
+        clauses(written.target if isinstance(written, Campaign) else written.eligible_when)
     except TooManyClauses:
         yield where, "alternatives are nested too deep: write several offers instead"
 

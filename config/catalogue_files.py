@@ -19,8 +19,10 @@ from config.written_forms import WRONG, Reader
 from config.written_schema import schema_of
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.compiling import compile_catalogue
-from engine.decisioning.offers import Campaign, Offer, Store, Trigger
+from engine.decisioning.occasions import compile_occasions
+from engine.decisioning.offers import Campaign, Offer, Store
 from engine.decisioning.policy import Policy
+from engine.decisioning.triggers import Trigger, TriggersFile
 from engine.features.derived import RULE_INDEX, RULE_NAMES
 
 POLICY, STORES, TRIGGERS = "policy.yaml", "stores.yaml", "triggers.yaml"
@@ -34,7 +36,10 @@ class Loaded(Struct, frozen=True, eq=False):
     catalogue: Catalogue
     policy: Policy
     stores: Mapping[str, Store]
-    triggers: tuple[Trigger, ...]
+    triggers: tuple[Trigger, ...] = ()
+    cart_abandoned_minutes: float = TriggersFile().cart_abandoned_minutes
+    occasions: Catalogue | None = None
+    """The rules of triggers, where any trigger has some."""
 
 
 class Found(Struct, frozen=True):
@@ -57,7 +62,7 @@ def load_catalogue(folder: Path) -> Loaded:
         [found for file in _yaml_files(folder / name) for found in _items(folder, file, name, kind, zone, mistakes)]
         for name, kind in FOLDERS.items()
     )
-    triggers = _items(folder, folder / TRIGGERS, "triggers", Trigger, zone, mistakes, optional=True)
+    triggers, cart_abandoned_minutes = _triggers(folder, zone, mistakes)
     stores = _stores(folder, mistakes)
     if policy is not None:
         mistakes += check_references(
@@ -69,8 +74,12 @@ def load_catalogue(folder: Path) -> Loaded:
         )
     if mistakes or policy is None:
         raise CatalogueError(sorted(set(mistakes), key=lambda one: (one.file, mistakes.index(one))))
-    catalogue = compile_catalogue([found.item for found in offers], policy, RULE_NAMES, [found.item for found in campaigns], stores)
-    return Loaded(catalogue, policy, stores, tuple(found.item for found in triggers))
+    catalogue = compile_catalogue(
+        [found.item for found in offers], policy, RULE_NAMES, [found.item for found in campaigns], stores
+    )
+    declared = tuple(found.item for found in triggers)
+    occasions = compile_occasions(declared, policy, RULE_NAMES)
+    return Loaded(catalogue, policy, stores, declared, cart_abandoned_minutes, occasions)
 
 
 def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -113,7 +122,7 @@ def schema() -> dict[str, Any]:
             "campaigns_file": {"campaigns": tuple[Campaign, ...]},
             "policy_file": Policy,
             "stores_file": {"stores": dict[str, Store]},
-            "triggers_file": {"triggers": tuple[Trigger, ...]},
+            "triggers_file": TriggersFile,
         },
         RULE_NAMES,
     )
@@ -171,6 +180,31 @@ def _items(
     found = [Found(name, path, item) for path, item in _listed(reader, content, key, kind) if item is not WRONG]
     mistakes += reader.mistakes
     return found
+
+
+def _triggers(folder: Path, zone: str, mistakes: list[Mistake]) -> tuple[list[Found], float]:
+    """The triggers, and how long a cart stands untouched before it counts as abandoned."""
+    settings = TriggersFile()
+    if not (folder / TRIGGERS).is_file():
+        return [], settings.cart_abandoned_minutes
+    name, content = _content(folder, folder / TRIGGERS, mistakes)
+    if content is WRONG or content is None:
+        return [], settings.cart_abandoned_minutes
+    reader = Reader(name, RULE_INDEX, zone)
+    if not isinstance(content, dict):
+        reader.wrong("", "expected a list under the key triggers:")
+        mistakes += reader.mistakes
+        return [], settings.cart_abandoned_minutes
+    rest = {key: value for key, value in content.items() if key != "triggers"}
+    read = reader.struct(TriggersFile, rest, "")
+    settings = read if isinstance(read, TriggersFile) else settings
+    nodes = content.get("triggers") or []
+    if not isinstance(nodes, list):
+        reader.wrong("triggers", "expected a list")
+        nodes = []
+    items = [(f"triggers[{at}]", reader.struct(Trigger, node, f"triggers[{at}]")) for at, node in enumerate(nodes)]
+    mistakes += reader.mistakes
+    return [Found(name, path, item) for path, item in items if item is not WRONG], settings.cart_abandoned_minutes
 
 
 def _listed(reader: Reader, content: Any, key: str, kind: type[Struct]) -> Sequence[tuple[str, Any]]:

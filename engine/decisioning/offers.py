@@ -126,15 +126,6 @@ class Campaign(Struct, frozen=True, kw_only=True):
     budget: Money | None = None
 
 
-class Trigger(Struct, frozen=True, kw_only=True):
-    """An event that asks for an offer by itself."""
-
-    id: Identifier
-    event: Identifier
-    placement: Identifier
-    wait_minutes: Annotated[float, Meta(ge=0)] = 0.0
-
-
 class Store(Struct, frozen=True, kw_only=True):
     """A shop: the zone its tills keep, the currency they take, and its name."""
 

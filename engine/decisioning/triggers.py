@@ -20,7 +20,7 @@ TRIGGERS = "triggers"
 """The reference fact that shards follow."""
 CART_ABANDONED, WEEKLY_REVIEW, BIRTHDAY = "cart_abandoned", "weekly_review", "birthday"
 OCCASIONS: dict[str, str] = {
-    CART_ABANDONED: "the cart was left alone for as long as policy.yaml says",
+    CART_ABANDONED: "the cart was left alone for `cart_abandoned_minutes`",
     WEEKLY_REVIEW: "the customer's likelihoods of leaving and buying were worked out anew, once a week",
     BIRTHDAY: "the customer's birthday began",
 }
@@ -45,6 +45,13 @@ class Trigger(Struct, frozen=True, kw_only=True):
     offers: Annotated[int, Meta(ge=1, le=50)] = 1
     webhook: Identifier = "default"
     status: Literal["draft", "live", "paused"] = "live"
+
+
+class TriggersFile(Struct, frozen=True, kw_only=True):
+    """triggers.yaml: the triggers, and for how long a cart stands untouched before it counts as abandoned."""
+
+    triggers: tuple[Trigger, ...] = ()
+    cart_abandoned_minutes: Annotated[float, Meta(gt=0, le=60 * 24 * 30)] = 60.0
 
 
 class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
