@@ -80,5 +80,7 @@ TYPES: dict[str, type[Event]] = {
     "offer_dismissed": OfferSeen,
     "offer_redeemed": OfferSeen,
 }
-OURS = frozenset({"offer_decided", "identity_claimed", "part_handed_over", "reference_changed", "segment_changed"})
+OURS = frozenset(
+    {"offer_decided", "identity_claimed", "part_handed_over", "reference_changed", "segment_changed", "case_past_due"}
+)
 """Types that only the engine writes; a sender who uses one is refused."""

@@ -1,6 +1,6 @@
 """Every event type that has a class of its own. A new group is a line here."""
 
-from engine.events import clickstream, consent, identity, offers, orders, pos, reference, segments, service
+from engine.events import clickstream, consent, feedback, identity, offers, orders, pos, reference, segments, service
 from engine.events.base import Event
 
 TYPES: dict[str, type[Event]] = {
@@ -11,11 +11,23 @@ TYPES: dict[str, type[Event]] = {
     **offers.TYPES,
     **consent.TYPES,
     **service.TYPES,
+    **feedback.TYPES,
     **reference.TYPES,
     **segments.TYPES,
 }
 
 OBEYED_AT_ONCE = frozenset(
-    {"consent_updated", "complaint_filed", "complaint_resolved", "complaint_escalated", "erasure_requested"}
+    {
+        "consent_updated",
+        "complaint_filed",
+        "complaint_resolved",
+        "complaint_escalated",
+        "support_case_opened",
+        "support_case_escalated",
+        "support_case_resolved",
+        "order_late",
+        "feedback_submitted",
+        "erasure_requested",
+    }
 )
 """Types that the next decision already follows, also while the engine is down."""

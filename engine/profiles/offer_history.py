@@ -17,6 +17,7 @@ from engine.profiles.decay import Block
 
 MOST_OPEN = 64
 MOST_OFFERS = 150
+MOST_DISMISSED = 32
 SUMS = Block(("shown", "clicked", "redeemed", "dismissed"), (7.0, 28.0, 112.0))
 _SEPARATOR = "\x1f"
 
@@ -52,7 +53,7 @@ class Tally(Struct, frozen=True, array_like=True):
 
 
 class OfferHistory(Struct, frozen=True, array_like=True):
-    """Open offers in order of decision, a tally per offer, and exact totals."""
+    """Open offers in order of decision, a tally per offer, exact totals, and when offers were dismissed last."""
 
     open: tuple[OpenOffer, ...] = ()
     tallies: dict[str, Tally] = {}
@@ -62,6 +63,7 @@ class OfferHistory(Struct, frozen=True, array_like=True):
     shown: int = 0
     clicked: int = 0
     redeemed: int = 0
+    dismissed: dict[str, int] = {}
 
     def happened(self, index: int, what: Literal["shown", "clicked", "redeemed"], at: int) -> "OfferHistory":
         """An open offer was shown, clicked or redeemed, once each; a click or a redemption of an offer proves it was shown."""
@@ -136,7 +138,16 @@ class OfferHistory(Struct, frozen=True, array_like=True):
             self.shown + other.shown,
             self.clicked + other.clicked,
             self.redeemed + other.redeemed,
+            _dismissed(self.dismissed, other.dismissed),
         )
+
+
+def _dismissed(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
+    """When each offer was dismissed last, the newest of them."""
+    if not mine or not theirs:
+        return mine or theirs
+    both = {name: max(mine.get(name, 0), theirs.get(name, 0)) for name in {*mine, *theirs}}
+    return {name: both[name] for name in sorted(sorted(both, key=lambda name: (both[name], name))[-MOST_DISMISSED:])}
 
 
 def _opened(chosen: ChosenOffer, decision_id: str, at: int) -> OpenOffer:
@@ -179,7 +190,9 @@ def _seen(facet: OfferHistory, event: OfferSeen, at: int) -> OfferHistory:
     decision_id = event.decision_id or str(event.data.get("decision_id", ""))
     index = _find(facet, decision_id, offer_id)
     if event.type == "offer_dismissed":
-        return facet._tallied(offer_id, "dismissed", at) if offer_id else facet
+        if not offer_id:
+            return facet
+        return replace(facet._tallied(offer_id, "dismissed", at), dismissed=_dismissed({offer_id: at}, facet.dismissed))
     return facet.happened(index, what, at) if index >= 0 else facet  # type: ignore[arg-type]
 
 

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from engine.events.base import Event
 from engine.events.decode import arrival_of, time_of
-from engine.profiles import browsing, consent, identity, offer_history, purchases, service
+from engine.profiles import browsing, consent, feedback, identity, offer_history, purchases, service
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import Consents
 from engine.profiles.experiment import Experiment
+from engine.profiles.feedback import Feedback
 from engine.profiles.identity import Identity
 from engine.profiles.offer_history import OfferHistory
 from engine.profiles.purchases import Purchases
@@ -29,11 +30,12 @@ class Part(Struct, frozen=True, array_like=True):
     service: Service = Service()
     consent: Consents = Consents()
     experiment: Experiment = Experiment()
+    feedback: Feedback = Feedback()
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
         facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
-        facets.append(self.experiment)
+        facets += (self.experiment, self.feedback)
         for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facets[index] = handler(facets[index], event, at)
         return Part(*facets)
@@ -48,6 +50,7 @@ class Part(Struct, frozen=True, array_like=True):
             self.service.merge(other.service),
             self.consent.merge(other.consent),
             self.experiment.merge(other.experiment),
+            self.feedback.merge(other.feedback),
         )
 
 
@@ -61,6 +64,7 @@ _FACETS: dict[str, dict[str, Any]] = {
     "service": service.HANDLERS,
     "consent": consent.HANDLERS,
     "experiment": {},
+    "feedback": feedback.HANDLERS,
 }
 _HANDLERS: dict[str, list[tuple[int, Any]]] = {}
 for _index, _name in enumerate(Part.__struct_fields__):
