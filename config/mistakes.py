@@ -34,6 +34,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """The names in a sentence, in order, the first dozen of them."""
+    """The names in a sentence, in order, the first sixteen of them."""
     ordered = sorted(names)
-    return ", ".join(ordered[:12]) + (", …" if len(ordered) > 12 else "")
+    return ", ".join(ordered[:16]) + (", …" if len(ordered) > 16 else "")

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from config.mistakes import Mistake, did_you_mean, one_of
-from engine.decisioning.conditions import COMBINATIONS, KINDS, Feature
+from engine.decisioning.conditions import COMBINATIONS, KINDS, Feature, HasTrait, plain_text
 from engine.decisioning.offers import Money
 from engine.moments import millis
 from engine.money import AmountError, exponent, to_minor
@@ -39,6 +39,8 @@ class Reader:
             "condition": self._condition,
             "conditions": self._conditions,
             "content": self._content,
+            "plain": self._plain_value,
+            "plains": self._plain_values,
         }
 
     def wrong(self, path: str, what: str) -> Any:
@@ -223,7 +225,20 @@ class Reader:
                 return self.wrong(path, "expected above, below, at_least, at_most or between beside the feature")
             if read.between is not None and read.between[0] > read.between[1]:
                 return self.wrong(_join(path, "between"), "expected the lower bound first")
+        if isinstance(read, HasTrait) and (read.equals is None) is (not read.among):
+            return self.wrong(path, "expected either is or in beside the trait, such as {trait: city, in: [Wien, Graz]}")
         return read
+
+    def _plain_value(self, node: Any, path: str) -> Any:
+        if isinstance(node, str | bool | int | float):
+            return plain_text(node)
+        return self._expected("one value: text, a number, true or false", node, path)
+
+    def _plain_values(self, node: Any, path: str) -> Any:
+        if not isinstance(node, list) or not node:
+            return self._expected("a list of values", node, path)
+        items = [self._plain_value(item, f"{path}[{at}]") for at, item in enumerate(node)]
+        return WRONG if any(item is WRONG for item in items) else tuple(items)
 
     def _content(self, node: Any, path: str) -> Any:
         """Fields by locale. What a page shows is its own affair: any field of text is passed on, a title there must be."""

@@ -19,6 +19,8 @@ _WRITTEN: Mapping[str, dict[str, Any]] = {
     "feature": {"$ref": "#/$defs/feature_name"},
     "condition": {"$ref": "#/$defs/condition"},
     "conditions": {"type": "array", "items": {"$ref": "#/$defs/condition"}},
+    "plain": {"type": ["string", "number", "boolean"]},
+    "plains": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
     "content": {
         "type": "object",
         "minProperties": 1,

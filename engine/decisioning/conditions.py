@@ -147,6 +147,21 @@ class InCell(Struct, frozen=True, kw_only=True):
         return f"rfm {' or '.join(self.rfm)}"
 
 
+class HasTrait(Struct, frozen=True, kw_only=True):
+    """What was told of the customer under this name is one of these, whatever the case of its letters."""
+
+    trait: Annotated[str, Meta(min_length=1, max_length=100)]
+    equals: Annotated[str | None, Meta(extra={"written": "plain"})] = field(default=None, name="is")
+    among: Annotated[tuple[str, ...], Meta(extra={"written": "plains"})] = field(default=(), name="in")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return self.among if self.equals is None else (self.equals,)
+
+    def words(self) -> str:
+        return f"{self.trait} is {' or '.join(self.wanted)}"
+
+
 class AnyOf(Struct, frozen=True, kw_only=True):
     """At least one of these holds."""
 
@@ -174,7 +189,7 @@ class Not(Struct, frozen=True, kw_only=True):
         return f"not ({self.negated.words()})"
 
 
-Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell
+Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell | HasTrait
 Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
 
 
@@ -306,6 +321,35 @@ class StandingTable:
         )
 
 
+class TraitTable:
+    """A customer who told nothing under a name is none of the values."""
+
+    def __init__(self, uses: Sequence[HasTrait], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple((use.trait, frozenset(value.casefold() for value in use.wanted)) for use in uses)
+
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        return np.array(
+            [[one.part is not None and _told(one.part, name) in wanted for name, wanted in self.uses] for one in situations],
+            dtype=np.bool_,
+        )
+
+
+def _told(part: Part, name: str) -> str | None:
+    value = part.identity.trait(name)
+    return plain_text(value).casefold() if isinstance(value, str | bool | int | float) else None
+
+
+def plain_text(value: str | float) -> str:
+    """A plain value as a marketer writes it: `true`, `4`, `Wien`."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
 def _stands(standing: Standing, use: InSegment | AtStage | InCell) -> bool:
     match use:
         case InSegment():
@@ -329,9 +373,10 @@ KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table
     "segment": (InSegment, StandingTable),
     "lifecycle": (AtStage, StandingTable),
     "rfm": (InCell, StandingTable),
+    "trait": (HasTrait, TraitTable),
 }
 """Every kind by the key that a marketer writes, with its table."""
-ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell)
+ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait)
 """Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
 MOST_CLAUSES = 256

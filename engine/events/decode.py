@@ -16,6 +16,7 @@ import orjson
 
 from engine.errors import Rejected
 from engine.events.base import Activity, Event
+from engine.events.identity import shaped
 from engine.events.offers import OURS
 from engine.events.roster import TYPES
 from engine.ids import digest_of
@@ -102,6 +103,8 @@ def _decode_object(body: dict[str, Any], arrival: Millis | None, stores: Stores)
 def _body(data: object, type_name: str, stores: Stores) -> object:
     if not isinstance(data, dict):
         return data
+    if type_name == "customer_identified":
+        return shaped(data)
     known: dict[str, Any] = {_ALIASES.get(key) or key: value for key, value in data.items() if value is not None}
     if type_name.startswith("pos_"):
         _named(known, "lines", ("products", "items"))

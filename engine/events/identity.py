@@ -1,10 +1,41 @@
 """Who somebody says they are, and which identities belong together."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from engine.events.base import Event
+
+NEVER_KEPT = frozenset(
+    [
+        "email",
+        "e_mail",
+        "mail",
+        "email_address",
+        "phone",
+        "phone_number",
+        "mobile",
+        "telephone",
+        "name",
+        "first_name",
+        "last_name",
+        "full_name",
+        "surname",
+        "given_name",
+        "family_name",
+        "username",
+        "address",
+        "street",
+        "street_address",
+        "avatar",
+        "ip",
+        "password",
+    ]
+)
+"""Traits that name or reach a person. They are dropped at the door: no rule needs them, and what is not held cannot leak."""
+MOST_TRAIT_TEXT = 100
 
 
 class Traits(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,6 +50,28 @@ class Traits(Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_children: bool | None = None
     home_owner: bool | None = None
     extra: dict[str, Any] = {}
+
+
+def shaped(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of `customer_identified` with a shop's own traits under `extra`: plain values that do not name a person."""
+    declared = {name: value for name, value in data.items() if name in Traits.__struct_fields__}
+    own = {**{name: value for name, value in data.items() if name not in declared}, **_mapping(data.get("extra"))}
+    kept = {name: value for name, value in own.items() if _key(name) not in NEVER_KEPT and _is_plain(value)}
+    return {**declared, **({"extra": kept} if kept or "extra" in data else {})}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return {str(name): one for name, one in value.items()} if isinstance(value, dict) else {}
+
+
+def _key(name: str) -> str:
+    """`firstName`, `First Name` and `first_name` are one."""
+    spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", spelled.lower()).strip("_")
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= MOST_TRAIT_TEXT)
 
 
 class CustomerIdentified(Event, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from engine.decisioning.conditions import (
     Channel,
     Condition,
     Feature,
+    HasTrait,
     InCart,
     InCell,
     InSegment,
@@ -28,8 +29,9 @@ from engine.decisioning.conditions import (
 )
 from engine.decisioning.eligibility import Written
 from engine.decisioning.situation import CartLine, Situation
+from engine.events.identity import CustomerIdentified, Traits
 from engine.features.vector import INDEX
-from engine.moments import DAY
+from engine.moments import DAY, moment
 from engine.profiles.standing import Standing
 from tests import shop
 
@@ -45,6 +47,7 @@ leaves: st.SearchStrategy[Condition] = st.one_of(
     st.builds(InSegment, segment=st.sampled_from([("heavy",), ("light", "best")])),
     st.builds(AtStage, lifecycle=st.sampled_from([("new", "active"), ("prospect",)])),
     st.builds(InCell, rfm=st.sampled_from([("5xx",), ("55x", "111")])),
+    st.sampled_from([HasTrait(trait="city", equals="wien"), HasTrait(trait="children", among=("2", "true"))]),
 )
 trees = st.recursive(
     leaves,
@@ -55,9 +58,16 @@ trees = st.recursive(
     ),
     max_leaves=8,
 )
+LIVES_IN_WIEN = CustomerIdentified(
+    id="i",
+    type="customer_identified",
+    time=moment(shop.NOON - DAY),
+    user_id="anna",
+    data=Traits(extra={"city": "Wien", "children": 2}),
+)
 SITUATIONS = tuple(
     shop.situation(shop.customer(*events), channel=channel, cart=cart, standing=standing)
-    for events in ((), (shop.bought(shop.NOON - 2 * DAY, ("p-9", "coffee")),))
+    for events in ((), (shop.bought(shop.NOON - 2 * DAY, ("p-9", "coffee")), LIVES_IN_WIEN))
     for channel in ("web", "pos")
     for cart, standing in (
         ((), Standing()),
@@ -110,6 +120,9 @@ def holds(condition: Condition, situation: Situation) -> bool:
             return situation.standing.lifecycle in condition.lifecycle
         case InCell():
             return any(re.fullmatch(cell.replace("x", "."), situation.standing.rfm) for cell in condition.rfm)
+        case HasTrait():
+            told = situation.part.identity.trait(condition.trait)
+            return told is not None and str(told).lower() in condition.wanted
 
 
 @settings(max_examples=60, deadline=None)
