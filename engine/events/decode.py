@@ -36,7 +36,7 @@ Stores = Mapping[str, Store]
 NO_STORES: Stores = {}
 
 _ENVELOPE_IDS = ("id", "user_id", "anonymous_id", "session_id", "loyalty_id", "decision_id", "offer_id", "placement")
-_PRODUCT_IDS = ("product_id", "sku", "gtin", "order_id", "store", "workstation", "complaint_id", "case_id")
+_PRODUCT_IDS = ("product_id", "sku", "gtin", "order_id", "store", "workstation", "complaint_id", "case_id", "lead_id")
 _AMOUNTS = ("total", "subtotal", "price", "discount", "shipping", "tax", "amount")
 _LISTS = ("products", "lines", "tenders")
 _ALIASES = {"store_id": "store", "workstation_id": "workstation", "sequence": "sequence_number", "revenue": "total"}
@@ -86,6 +86,8 @@ def _decode_object(body: dict[str, Any], arrival: Millis | None, stores: Stores)
     _texts(fields, _ENVELOPE_IDS)
     if "data" in fields:
         fields["data"] = _body(fields["data"], type_name, stores)
+    if type_name.startswith("lead_"):
+        _named_by_lead(fields, type_name)
     if type_name.startswith("pos_"):
         _lift_from_till(fields, type_name, stores)
     elif not any(fields.get(name) for name in ("user_id", "anonymous_id", "loyalty_id")):
@@ -105,11 +107,16 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
         return data
     if type_name == "customer_identified":
         return shaped(data)
+    if type_name == "preference_updated":
+        return data  # null says something: back to what the shop does
     known: dict[str, Any] = {_ALIASES.get(key) or key: value for key, value in data.items() if value is not None}
     if type_name.startswith("pos_"):
         _named(known, "lines", ("products", "items"))
     elif type_name.startswith("order_"):
         _named(known, "products", ("lines", "items"))
+    elif type_name.startswith("lead_"):
+        _named(known, "amount", ("value", "estimated_value"))
+        _named(known, "origin", ("source",))
     _texts(known, _PRODUCT_IDS)
     store = stores.get(str(known.get("store", "")))
     currency = known.get("currency")
@@ -184,6 +191,16 @@ def _lift_from_till(fields: dict[str, Any], type_name: str, stores: Stores) -> N
         parts = [data.get(name) for name in ("store", "workstation", "business_day", "sequence_number")]
         if all(part is not None for part in parts):
             fields["id"] = ("/".join([type_name, *map(str, parts)]))[:100]
+
+
+def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:
+    """Somebody of whom only the lead is known is the anonymous `lead:ID`; a conversion that names a user claims that one."""
+    data = fields.get("data")
+    lead = data.get("lead_id") if isinstance(data, dict) else None
+    if not isinstance(lead, str) or not lead or fields.get("anonymous_id") or fields.get("loyalty_id"):
+        return
+    if type_name == "lead_converted" or not fields.get("user_id"):
+        fields["anonymous_id"] = f"lead:{lead}"[:100]
 
 
 def _with_zone(value: object, store: Store | None) -> object:

@@ -1,6 +1,20 @@
 """Every event type that has a class of its own. A new group is a line here."""
 
-from engine.events import clickstream, consent, feedback, identity, offers, orders, pos, reference, segments, service
+from engine.events import (
+    clickstream,
+    consent,
+    feedback,
+    identity,
+    leads,
+    loyalty,
+    offers,
+    orders,
+    pos,
+    reference,
+    segments,
+    service,
+    subscription,
+)
 from engine.events.base import Event
 
 TYPES: dict[str, type[Event]] = {
@@ -14,11 +28,16 @@ TYPES: dict[str, type[Event]] = {
     **feedback.TYPES,
     **reference.TYPES,
     **segments.TYPES,
+    **loyalty.TYPES,
+    **leads.TYPES,
+    **subscription.TYPES,
 }
 
 OBEYED_AT_ONCE = frozenset(
     {
         "consent_updated",
+        "message_unsubscribed",
+        "preference_updated",
         "complaint_filed",
         "complaint_resolved",
         "complaint_escalated",

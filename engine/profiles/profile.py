@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from engine.events.base import Event
 from engine.events.decode import arrival_of, time_of
-from engine.profiles import browsing, consent, feedback, identity, offer_history, purchases, service
+from engine.profiles import browsing, consent, feedback, identity, offer_history, preferences, purchases, service
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import Consents
 from engine.profiles.experiment import Experiment
 from engine.profiles.feedback import Feedback
 from engine.profiles.identity import Identity
 from engine.profiles.offer_history import OfferHistory
+from engine.profiles.preferences import Preferences
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
 from engine.profiles.standing import Standing
@@ -31,11 +32,12 @@ class Part(Struct, frozen=True, array_like=True):
     consent: Consents = Consents()
     experiment: Experiment = Experiment()
     feedback: Feedback = Feedback()
+    preferences: Preferences = Preferences()
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
         facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
-        facets += (self.experiment, self.feedback)
+        facets += (self.experiment, self.feedback, self.preferences)
         for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facets[index] = handler(facets[index], event, at)
         return Part(*facets)
@@ -51,6 +53,7 @@ class Part(Struct, frozen=True, array_like=True):
             self.consent.merge(other.consent),
             self.experiment.merge(other.experiment),
             self.feedback.merge(other.feedback),
+            self.preferences.merge(other.preferences),
         )
 
 
@@ -65,6 +68,7 @@ _FACETS: dict[str, dict[str, Any]] = {
     "consent": consent.HANDLERS,
     "experiment": {},
     "feedback": feedback.HANDLERS,
+    "preferences": preferences.HANDLERS,
 }
 _HANDLERS: dict[str, list[tuple[int, Any]]] = {}
 for _index, _name in enumerate(Part.__struct_fields__):
