@@ -39,6 +39,7 @@ from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
 from engine.decisioning.occasions import held_back
 from engine.decisioning.quiet import quiet_until
+from engine.decisioning.service import NO_STATES, states_of
 from engine.decisioning.situation import Situation
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
@@ -219,6 +220,7 @@ class Serving:
             vector=vector,
             derived=question.basis.derived(part, vector, now) if vector is not None and question.basis.derives else None,
             standing=question.basis.standing(customer.profile) if customer is not None else None,
+            states=states_of(part, question.basis.loaded.policy.service, now) if part is not None else NO_STATES,
             ledger=customer.ledger if customer is not None else None,
             stock_left=self._stock.left(),
             channel=channel,

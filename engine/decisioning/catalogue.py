@@ -111,6 +111,8 @@ class Columns(Struct, frozen=True, eq=False):
     silences: Silences
     silence_ms: int
     """The longest of those spans of a product."""
+    dismissed_ms: Mapping[str, int]
+    """How long each personal offer is not made to who dismissed it."""
     bound_to: Mapping[str, BoolArray]
     """Locale → offers that name it; `unbound` are those that name none."""
     unbound: BoolArray

@@ -115,6 +115,11 @@ def _columns(
         bought_categories=categories,
         silences=_silences(categories),
         silence_ms=max((span for rows in products.values() for _, span in rows), default=0),
+        dismissed_ms={
+            offer.id: int((policy.service.dismissed_days if offer.dismissed_days is None else offer.dismissed_days) * DAY)
+            for offer in offers
+            if offer.kind in ASKS_CONSENT
+        },
         bound_to={
             name: mask([name in offer.locales for offer in offers])
             for name in {name: None for offer in offers for name in offer.locales}

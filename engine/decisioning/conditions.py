@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
+from engine.decisioning.service import STATES
 from engine.decisioning.situation import Situation
 from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, moment
@@ -26,6 +27,21 @@ from engine.profiles.profile import Part
 from engine.profiles.standing import BEST, Lifecycle, Standing
 
 BoolArray = NDArray[np.bool_]
+ServiceState = Literal[
+    "complaint_open",
+    "case_escalated",
+    "case_severe",
+    "order_late",
+    "low_nps",
+    "recovery",
+    "follow_up",
+    "thank_you",
+    "service",
+    "case_past_due",
+    "order_underway",
+    "order_delivered",
+    "order_returned",
+]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[str, ...] = get_args(Weekday)
 Clock = Annotated[int, Meta(extra={"written": "clock"}, description='minutes after midnight, written "21:30"')]
@@ -162,6 +178,15 @@ class HasTrait(Struct, frozen=True, kw_only=True):
         return f"{self.trait} is {' or '.join(self.wanted)}"
 
 
+class InService(Struct, frozen=True, kw_only=True):
+    """The customer is in one of these states of service, or one of these actions is due."""
+
+    service: Annotated[tuple[ServiceState, ...], Meta(min_length=1)]
+
+    def words(self) -> str:
+        return " or ".join(STATES[name] for name in self.service)
+
+
 class AnyOf(Struct, frozen=True, kw_only=True):
     """At least one of these holds."""
 
@@ -189,7 +214,7 @@ class Not(Struct, frozen=True, kw_only=True):
         return f"not ({self.negated.words()})"
 
 
-Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell | HasTrait
+Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell | HasTrait | InService
 Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
 
 
@@ -363,6 +388,14 @@ def _stands(standing: Standing, use: InSegment | AtStage | InCell) -> bool:
             )
 
 
+class ServiceTable:
+    def __init__(self, uses: Sequence[InService], feature_names: Sequence[str]) -> None:  # noqa: ARG002
+        self.uses = tuple(frozenset(use.service) for use in uses)
+
+    def holds(self, situations: Sequence[Situation]) -> BoolArray:
+        return np.array([[not use.isdisjoint(one.states) for use in self.uses] for one in situations], dtype=np.bool_)
+
+
 KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table]]] = {
     "feature": (Feature, FeatureTable),
     "channel": (Channel, ChannelTable),
@@ -373,10 +406,11 @@ KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table
     "segment": (InSegment, StandingTable),
     "lifecycle": (AtStage, StandingTable),
     "rfm": (InCell, StandingTable),
+    "service": (InService, ServiceTable),
     "trait": (HasTrait, TraitTable),
 }
 """Every kind by the key that a marketer writes, with its table."""
-ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait)
+ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait, InService)
 """Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
 MOST_CLAUSES = 256

@@ -171,6 +171,27 @@ class NotJustBought:
                             yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
 
 
+class Dismissed:
+    """What the customer has waved away rests for a while."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return any(columns.dismissed_ms.values())
+
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        return _without(columns, [[columns.row[name] for name, _ in self._resting(columns, one)] for one in situations])
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
+        at = dict(self._resting(catalogue.columns, situation))[catalogue.columns.ids[row]]
+        return f"dismissed {max(situation.now - at, 0) / DAY:.1f} days ago"
+
+    @staticmethod
+    def _resting(columns: Columns, situation: Situation) -> Sequence[tuple[str, int]]:
+        if situation.part is None or not situation.part.offers.dismissed:
+            return ()
+        now, spans = situation.now, columns.dismissed_ms
+        return [(name, at) for name, at in situation.part.offers.dismissed.items() if now - at < spans.get(name, 0)]
+
+
 class Written:
     """The conditions of the offer and of its campaign's target."""
 
@@ -225,7 +246,7 @@ def _without(columns: Columns, rows: Sequence[list[int]]) -> BoolArray:
     return mask
 
 
-RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Written())
+RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Dismissed(), Written())
 """In the order in which a reason is named where several apply."""
 
 

@@ -17,6 +17,7 @@ from engine.decisioning.gates import (
     Gates,
     Masks,
 )
+from engine.decisioning.service import ENDS, STOPS
 
 _REASONS: dict[int, Reason] = {
     CONSENT: "consent",
@@ -50,7 +51,7 @@ def hint_for(reason: Reason, placement: str, gates: Gates) -> str:
         case "holdout":
             return "this customer is in the holdout group, which gets no personal offers"
         case "complaint_open":
-            return "a complaint is open and nothing is sold meanwhile: send complaint_resolved"
+            return f"{STOPS[gates.stopped_by]} and nothing is sold meanwhile: {ENDS[gates.stopped_by]}"
         case "capped":
             return "every offer that applies has reached its cap or its stock is used up"
         case "quiet_hours":

@@ -19,6 +19,7 @@ from engine.decisioning.gates import CAP, CONSENT, ELIGIBILITY, HOLDOUT, PLACEME
 from engine.decisioning.ledger import EMPTY, CapClaim, channel_scopes, count
 from engine.decisioning.policy import Policy
 from engine.decisioning.scoring import Readings, Scored, Scorers
+from engine.decisioning.service import STOPS
 from engine.decisioning.situation import Situation
 from engine.moments import DAY
 
@@ -113,7 +114,7 @@ class _Teller:
             case _ if stage == ELIGIBILITY:
                 return self._rule(row)
             case _ if stage == SERVICE:
-                return "a complaint is open, and nothing is sold meanwhile"
+                return f"{STOPS[self.gates.stopped_by]}, and nothing is sold meanwhile"
             case _ if stage == CAP:
                 return self._cap(row)
             case _ if stage == STOCK:

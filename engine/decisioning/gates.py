@@ -13,6 +13,7 @@ from engine.decisioning.experiment import in_holdout
 from engine.decisioning.frequency import held, within_caps
 from engine.decisioning.ledger import MOST_ENTRIES, Entry, channel_scopes, pruned
 from engine.decisioning.policy import Policy
+from engine.decisioning.service import stopped_by
 from engine.decisioning.situation import Situation
 
 STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
@@ -36,8 +37,9 @@ class Gates:
         self.held_out = in_holdout(situation.unit, policy.holdout)
         self.holdout = ~columns.personal if self.held_out else columns.everything
         part = situation.part
-        self.complaint_open = part is not None and bool(part.service.complaints) and part.service.open_complaints > 0
-        self.service = columns.recovery if self.complaint_open else columns.everything
+        self.stopped_by = stopped_by(part, policy.service, situation.now) if part is not None else ""
+        """Why nothing is sold for the sake of the relationship; empty where nothing stops it."""
+        self.service = columns.recovery if self.stopped_by else columns.everything
         self._caps: dict[tuple[str, ...], BoolArray] = {}
         self.stock = self._stock()
         self._consent: dict[tuple[str, ...], BoolArray] = {}

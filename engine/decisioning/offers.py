@@ -102,6 +102,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     eligible_when: Annotated[tuple[Condition, ...], Meta(extra={"written": "conditions"})] = ()
     promotes: Promotes = Promotes()
     just_bought: JustBought | None = None
+    dismissed_days: Annotated[float, Meta(ge=0, le=3650)] | None = None
+    """How long it is not made to who dismissed it; without, as policy.yaml says."""
     redeemed_when: Redemption | None = None
     tags: tuple[Identifier, ...] = ()
     boost: Annotated[float, Meta(ge=0.5, le=2.0)] = 1.0

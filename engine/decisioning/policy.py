@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from engine.decisioning.conditions import Span
 from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
+from engine.decisioning.service import ServiceRule
 from engine.models.segments import SegmentRule
 
 Ranker = Literal["learned", "frozen", "rule", "popularity", "random"]
@@ -143,6 +144,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     quiet_hours: QuietHours = QuietHours()
     caps: Caps = Caps()
     just_bought: JustBought = JustBought()
+    service: ServiceRule = ServiceRule()
     reservation_seconds: Annotated[int, Meta(ge=1, le=86_400 * 30)] = 1800
     timezone: Annotated[str, Meta(extra={"written": "zone"})] = "UTC"
 

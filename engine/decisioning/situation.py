@@ -40,6 +40,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     and an empty ledger. `stock_left` may name only some pools: the reservation tells the truth for the others.
     `standing` is the customer's among all. `derived` holds what models say of the vector, in the order of `DERIVED_NAMES`,
     where a rule of the catalogue asks for it.
+    `states` are those of service that the customer is in (`engine.decisioning.service.STATES`).
     `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
     `late` means that the deadline passed before anything could be scored.
     """
@@ -53,6 +54,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     vector: Vector | None = None
     derived: Vector | None = None
     standing: Standing | None = None
+    states: frozenset[str] = frozenset()
     ledger: Ledger | None = None
     stock_left: Mapping[str, int] = {}
     refused: Mapping[str, str] = {}

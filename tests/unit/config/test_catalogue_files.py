@@ -117,7 +117,7 @@ offers:
         "offers/coffee.yaml: offers[0].caps[0].window_days: is missing",
         "offers/coffee.yaml: offers[0].eligible_when[0].feature: 'rfm.recencyy' is not a feature (did you mean 'rfm.recency'?)",
         "offers/coffee.yaml: offers[0].eligible_when[1]: expected exactly one of the keys all, any, bought, cart,"
-        " channel, feature, hours, lifecycle, not, rfm, segment, trait, weekday (did you mean 'feature'?)",
+        " channel, feature, hours, lifecycle, not, rfm, segment, service, trait, weekday (did you mean 'feature'?)",
         "offers/coffee.yaml: offers[0].margin: expected an amount with its currency, such as 1.80 EUR, found the number 1.8",
         "offers/coffee.yaml: offers[1].content.default.title: expected text, found the number 17: put it in quotes",
         "offers/coffee.yaml: offers[1].status: expected one of draft, live, paused, found 'on'",

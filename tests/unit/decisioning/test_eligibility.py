@@ -131,5 +131,5 @@ def test_rules_that_concern_no_offer_cost_nothing() -> None:
         POLICY,
     )
 
-    assert [type(rule).__name__ for rule in plain.rules] == ["Excluded"]
+    assert [type(rule).__name__ for rule in plain.rules] == ["Excluded", "Dismissed"]
     assert len(everything.rules) == len(RULES)
