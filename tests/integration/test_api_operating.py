@@ -125,8 +125,17 @@ def test_the_learned_likelihood_of_a_purchase_is_served_with_its_reasons(client:
             for at in range(600)
         ]
     )
-    event = {"id": "1", "type": "page_viewed", "user_id": "u-1", "time": "2026-03-01T10:00:00Z"}
-    client.post("/v1/events", json=event)
+    orders = [
+        {
+            "id": str(day),
+            "type": "order_completed",
+            "user_id": "u-1",
+            "time": f"2026-02-{day:02d}T10:00:00Z",
+            "data": {"order_id": f"o-{day}", "currency": "EUR", "total": 1000},
+        }
+        for day in (1, 8, 15, 22)
+    ]
+    client.post("/v1/events", json=orders)
     fold(redis_url)
     with Redis.from_url(redis_url) as redis:
         redis.set(keys.snapshot("purchase"), encode_snapshot(learner.publish()))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.decisioning.offer_features import OFFER_NAMES
 from engine.errors import Fenced
 from engine.features.affinity import CROSS_NAMES
 from engine.features.vector import NAMES
@@ -134,9 +135,9 @@ def test_an_empty_system_has_snapshots_that_know_nothing(store: RedisLearnerStor
     offers = decode_snapshot(store.client.get(keys.snapshot("next_best_offer")))  # type: ignore[arg-type]
 
     assert offers.version == 0
-    assert OfferScorer(offers).score(np.zeros(len(NAMES)), np.zeros((1, 13)), np.zeros((1, len(CROSS_NAMES)))) == pytest.approx(
-        0.5
-    )
+    assert OfferScorer(offers).score(
+        np.zeros(len(NAMES)), np.zeros((1, len(OFFER_NAMES))), np.zeros((1, len(CROSS_NAMES)))
+    ) == pytest.approx(0.5)
 
 
 def test_whoever_commits_second_is_fenced_and_changes_nothing(store: RedisLearnerStore) -> None:
