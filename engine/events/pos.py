@@ -11,7 +11,7 @@ class Line(Product, frozen=True, kw_only=True, omit_defaults=True):
     """A line of a receipt: goods sold or taken back, a discount on the whole receipt, loyalty points."""
 
     kind: Literal["sale", "return", "discount", "loyalty"] = "sale"
-    points: int | None = None
+    points: Annotated[int, Meta(ge=-(10**9), le=10**9)] | None = None
 
     @property
     def signed_minor(self) -> int:

@@ -8,17 +8,33 @@ from msgspec.structs import replace
 
 from engine.events.base import Event
 from engine.events.decode import arrival_of, time_of
-from engine.profiles import browsing, consent, feedback, identity, offer_history, preferences, purchases, service
+from engine.profiles import (
+    browsing,
+    consent,
+    feedback,
+    identity,
+    leads,
+    loyalty,
+    offer_history,
+    preferences,
+    purchases,
+    service,
+    subscriptions,
+)
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import Consents
 from engine.profiles.experiment import Experiment
 from engine.profiles.feedback import Feedback
 from engine.profiles.identity import Identity
+from engine.profiles.leads import Leads
+from engine.profiles.loyalty import Loyalty
+from engine.profiles.membership import Membership
 from engine.profiles.offer_history import OfferHistory
 from engine.profiles.preferences import Preferences
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
 from engine.profiles.standing import Standing
+from engine.profiles.subscriptions import Subscriptions
 
 
 class Part(Struct, frozen=True, array_like=True):
@@ -33,20 +49,26 @@ class Part(Struct, frozen=True, array_like=True):
     experiment: Experiment = Experiment()
     feedback: Feedback = Feedback()
     preferences: Preferences = Preferences()
+    loyalty: Loyalty = Loyalty()
+    leads: Leads = Leads()
+    subscriptions: Subscriptions = Subscriptions()
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
         facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
-        facets += (self.experiment, self.feedback, self.preferences)
+        facets += (self.experiment, self.feedback, self.preferences, self.loyalty, self.leads, self.subscriptions)
         for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facets[index] = handler(facets[index], event, at)
+        if facets[_LOYALTY].named and event.type in loyalty.NAMES_A_PURCHASE:
+            facets[_LOYALTY] = facets[_LOYALTY].valued(facets[_PURCHASES])
         return Part(*facets)
 
     def merge(self, other: "Part") -> "Part":
         """Both parts as one; order does not matter beyond rounding."""
+        bought = self.purchases.merge(other.purchases)
         return Part(
             self.identity.merge(other.identity),
-            self.purchases.merge(other.purchases),
+            bought,
             self.browsing.merge(other.browsing),
             self.offers.merge(other.offers),
             self.service.merge(other.service),
@@ -54,10 +76,14 @@ class Part(Struct, frozen=True, array_like=True):
             self.experiment.merge(other.experiment),
             self.feedback.merge(other.feedback),
             self.preferences.merge(other.preferences),
+            self.loyalty.merge(other.loyalty).valued(bought),
+            self.leads.merge(other.leads),
+            self.subscriptions.merge(other.subscriptions),
         )
 
 
 NO_PART = Part()
+_PURCHASES, _LOYALTY = Part.__struct_fields__.index("purchases"), Part.__struct_fields__.index("loyalty")
 
 _FACETS: dict[str, dict[str, Any]] = {
     "identity": identity.HANDLERS,
@@ -69,6 +95,9 @@ _FACETS: dict[str, dict[str, Any]] = {
     "experiment": {},
     "feedback": feedback.HANDLERS,
     "preferences": preferences.HANDLERS,
+    "loyalty": loyalty.HANDLERS,
+    "leads": leads.HANDLERS,
+    "subscriptions": subscriptions.HANDLERS,
 }
 _HANDLERS: dict[str, list[tuple[int, Any]]] = {}
 for _index, _name in enumerate(Part.__struct_fields__):
@@ -82,7 +111,7 @@ class Profile(Struct, frozen=True, array_like=True):
 
     `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event
     folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more. `standing` is
-    where the customer stood among all when their shard last looked.
+    where the customer stood among all when their shard last looked, `membership` the tier of the programme they were held in.
     """
 
     key: str = ""
@@ -92,6 +121,7 @@ class Profile(Struct, frozen=True, array_like=True):
     events: int = 0
     moved_to: str = ""
     standing: Standing = Standing()
+    membership: Membership = Membership()
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
@@ -101,7 +131,8 @@ class Profile(Struct, frozen=True, array_like=True):
         """`after` for a caller who has read the event's times already and knows which part it belongs to."""
         part = self.parts.get(part_key, NO_PART).after(event, at)
         parts = {**self.parts, part_key: part}
-        return Profile(self.key, parts, self.next_boundary, max(self.arrived_at, arrived), self.events + 1, "", self.standing)
+        arrived, events = max(self.arrived_at, arrived), self.events + 1
+        return Profile(self.key, parts, self.next_boundary, arrived, events, "", self.standing, self.membership)
 
     @property
     def whole(self) -> Part:

@@ -16,6 +16,8 @@ from engine.events.pos import PosReturnCompleted, PosTransactionCompleted, PosTr
 from engine.ids import digest_of
 from engine.profiles.decay import Block
 from engine.profiles.habits import Habits
+from engine.profiles.monthly import added, month_of
+from engine.profiles.monthly import merged as merged_months
 
 LAST = 32
 LAST_WITH_PRODUCTS = 8
@@ -71,6 +73,8 @@ class Purchases(Struct, frozen=True, array_like=True):
     categories: Habits = Habits()
     early: tuple[tuple[bytes, int | None], ...] = ()
     """Returns that came before their purchase: its key, and the amount or None for all of it."""
+    months: bytes = b""
+    """Spend by month of purchase and currency, net. What `spend` holds beyond it is older, or names no purchase."""
 
     @property
     def last_at(self) -> int:
@@ -94,6 +98,7 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums_at=sums_at,
             categories=self.categories.seen(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS),
             early=self.early,
+            months=added(self.months, month_of(purchase.at), purchase.currency, purchase.amount),
         )
         return bought._caught_up(purchase) if self.early else bought
 
@@ -134,6 +139,7 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums=sums,
             sums_at=sums_at,
             categories=categories,
+            months=added(self.months, month_of(purchase.at), purchase.currency, change) if change else self.months,
         )
 
     def merge(self, other: "Purchases") -> "Purchases":
@@ -151,6 +157,7 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums_at=sums_at,
             categories=self.categories.merge(other.categories, CATEGORY_HALF_LIFE_DAYS),
             early=tuple(sorted((*self.early, *other.early), key=lambda one: (one[0], one[1] is None, one[1] or 0))),
+            months=merged_months(self.months, other.months),
         )
         returned = {key for key, _ in merged.early}
         for purchase in merged.last if returned else ():
