@@ -24,6 +24,13 @@ ROSTER: Final = {
     "evaluate": "flows.evaluate:main",
     "catalogue check": "config.catalogue_files:main_check",
     "catalogue schema": "config.catalogue_files:main_schema",
+    "catalogue features": "config.catalogue_features:main_features",
+    "catalogue pause": "config.catalogue_status:main_pause",
+    "catalogue resume": "config.catalogue_status:main_resume",
+    "act": "flows.act:main",
+    "actions list": "flows.actions:list_actions",
+    "actions show": "flows.actions:show",
+    "actions replay": "flows.actions:replay",
     "dead-letters list": "flows.dead_letters:list_letters",
     "dead-letters show": "flows.dead_letters:show",
     "dead-letters replay": "flows.dead_letters:replay",
@@ -53,6 +60,8 @@ catalogue = typer.Typer(help="Check the offers, campaigns and policy that market
 dead_letters = typer.Typer(help="Events that could not be used, with their reason and raw bytes.", no_args_is_help=True)
 models = typer.Typer(help="What each model serves and why; freeze it, roll it back, thaw it.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")
+actions = typer.Typer(help="What triggers led to; what could not be delivered, and another try.", no_args_is_help=True)
+app.add_typer(actions, name="actions")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(models, name="models")
 
@@ -143,6 +152,12 @@ def engine(
 def learn(redis_url: RedisUrl) -> None:
     """Run the learner alone: it learns from closed examples and publishes snapshots."""
     dispatch("learn", redis_url=redis_url)
+
+
+@app.command()
+def act(redis_url: RedisUrl, url: Url = "http://127.0.0.1:8080", key: Key = "", catalogue: Catalogue = None) -> None:
+    """Run the sender alone: it sends what triggers lead to, signed, to the webhooks in REGULARS_WEBHOOKS."""
+    dispatch("act", redis_url=redis_url, url=url, key=key, catalogue=catalogue)
 
 
 @app.command()
@@ -246,6 +261,61 @@ def catalogue_check(
 def catalogue_schema() -> None:
     """Print the JSON Schema of the catalogue files, for editors."""
     dispatch("catalogue schema")
+
+
+@catalogue.command("features")
+def catalogue_features(as_json: AsJson = False) -> None:
+    """List everything that a rule may ask of a customer, with unit and bounds, in words."""
+    dispatch("catalogue features", as_json=as_json)
+
+
+@catalogue.command("pause")
+def catalogue_pause(
+    offer: Annotated[str, typer.Argument(envvar="REGULARS_OFFER", help="An offer, or a campaign.")],
+    catalogue: Catalogue = None,
+) -> None:
+    """Make an offer or a campaign to nobody any more, until `resume`; one word in its file changes."""
+    dispatch("catalogue pause", folder=catalogue, offer=offer)
+
+
+@catalogue.command("resume")
+def catalogue_resume(
+    offer: Annotated[str, typer.Argument(envvar="REGULARS_OFFER", help="An offer, or a campaign.")],
+    catalogue: Catalogue = None,
+) -> None:
+    """Make a paused offer or campaign again."""
+    dispatch("catalogue resume", folder=catalogue, offer=offer)
+
+
+@actions.command("list")
+def actions_list(
+    which: Annotated[str, typer.Argument(envvar="REGULARS_WHICH", help="waiting, dead or over.")] = "dead",
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    limit: Annotated[int, typer.Option(envvar="REGULARS_LIMIT", min=1, help="At most so many, latest first.")] = 50,
+) -> None:
+    """List actions that wait, are dead or are over, one JSON object a line."""
+    dispatch("actions list", redis_url=redis_url, data=data, which=which, limit=limit)
+
+
+@actions.command("show")
+def actions_show(
+    action_id: Annotated[str, typer.Argument(envvar="REGULARS_ACTION", help="The id from list, or from a webhook.")],
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+) -> None:
+    """Show one action with its message."""
+    dispatch("actions show", redis_url=redis_url, data=data, action_id=action_id)
+
+
+@actions.command("replay")
+def actions_replay(
+    action_id: Annotated[str, typer.Argument(envvar="REGULARS_ACTION", help="The id from list; all dead ones without.")] = "",
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+) -> None:
+    """Try dead actions again under their old ids: a receiver that took one before takes it once."""
+    dispatch("actions replay", redis_url=redis_url, data=data, action_id=action_id)
 
 
 @dead_letters.command("list")

@@ -126,7 +126,8 @@ class Reader:
             items = [self.value(kind, item, f"{path}[{at}]") for at, (kind, item) in enumerate(zip(kinds, node, strict=True))]
         else:
             if isinstance(node, str):
-                node = [node]
+                item = self.value(kinds[0], node, path)
+                return WRONG if item is WRONG else (item,)
             if not isinstance(node, list):
                 return self._expected("a list", node, path)
             items = [self.value(kinds[0], item, f"{path}[{at}]") for at, item in enumerate(node)]

@@ -14,7 +14,8 @@ from engine.errors import StoreUnavailable
 
 CALLS = {
     "up": [], "api": [], "engine": [], "learn": [], "demo": [], "replay": ["complete-journey"], "evaluate": ["churn"],
-    "catalogue check": ["."], "catalogue schema": [], "dead-letters list": [], "dead-letters show": ["1-1"],
+    "catalogue check": ["."], "catalogue schema": [], "catalogue features": [], "catalogue pause": ["milk"],
+    "catalogue resume": ["milk"], "dead-letters list": [], "dead-letters show": ["1-1"],
     "dead-letters replay": [], "tail": [], "export": ["events"],
     "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],
     "models thaw": ["churn"], "models promote": ["churn.adagrad"], "models judge": [],

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from config.catalogue_files import folder_stamp, load_catalogue, main_check, main_schema
-from config.mistakes import CatalogueError
-from engine.decisioning.conditions import AnyOf, Bought, Feature, Not, Things
+from config.mistakes import CatalogueError, one_of
+from engine.decisioning.conditions import COMBINATIONS, KINDS, AnyOf, Bought, Feature, Not, Things
 from engine.decisioning.offers import Cap, Money, Price, Promotes, Redemption
 from engine.decisioning.policy import Placement
 from engine.moments import rfc3339
@@ -116,8 +116,8 @@ offers:
         "offers/coffee.yaml: offers[0].caps[0].count: expected a number at least 1 and at most 10000, found the number 0",
         "offers/coffee.yaml: offers[0].caps[0].window_days: is missing",
         "offers/coffee.yaml: offers[0].eligible_when[0].feature: 'rfm.recencyy' is not a feature (did you mean 'rfm.recency'?)",
-        "offers/coffee.yaml: offers[0].eligible_when[1]: expected exactly one of the keys all, any, bought, cart,"
-        " channel, feature, hours, lifecycle, not, rfm, segment, service, trait, weekday (did you mean 'feature'?)",
+        "offers/coffee.yaml: offers[0].eligible_when[1]: expected exactly one of the keys"
+        f" {one_of({*KINDS, *COMBINATIONS})} (did you mean 'feature'?)",
         "offers/coffee.yaml: offers[0].margin: expected an amount with its currency, such as 1.80 EUR, found the number 1.8",
         "offers/coffee.yaml: offers[1].content.default.title: expected text, found the number 17: put it in quotes",
         "offers/coffee.yaml: offers[1].status: expected one of draft, live, paused, found 'on'",
