@@ -11,17 +11,22 @@ the rule leaves over, by ridge regression on all x at once:
 
 Both sums fade, so what went along with what two years ago is forgotten. Where little is known W is near 0, which is the rule.
 
+What groups of customers lean towards is fitted likewise, to y − everybody's share, on the groups that each belongs to. It does
+without habits on purpose: it is for those who have none yet, and beside habits a group says nearly nothing. What everybody
+leans towards beyond their share is fitted along and left out.
+
 Source: Ning & Karypis (2011), "SLIM: sparse linear methods for top-N recommender systems", ICDM, 497-506; Steck (2019),
 "Embarrassingly shallow autoencoders for sparse data", WWW, 3251-3257.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import exp2
 
 import numpy as np
 
 from engine.features.affinity import PRIOR_TRIPS, fading_counts, fading_trips
-from engine.features.companions import MOST_COMPANIONS, Companions
+from engine.features.companions import MOST_COMPANIONS, MOST_GROUPS, Companions, groups_of
 from engine.models.snapshot import Numbers
 from engine.moments import DAY, Millis
 from engine.profiles.profile import Part
@@ -40,6 +45,8 @@ class CompanionSums:
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
         self._squares, self._products = np.zeros((1, 1)), np.zeros((1, 0))
+        self._groups: tuple[str, ...] = ()
+        self._together, self._leaning = np.zeros((1, 1)), np.zeros((1, 0))
         self._at = 0
         self.learned = 0
 
@@ -52,6 +59,10 @@ class CompanionSums:
         newest = max(part.purchases.last[-1].at for part in shown)
         fade = exp2(-max(newest - self._at, 0) / (HALF_LIFE_DAYS * DAY))
         habits, bought = self._read(shown, popularity)
+        crowd = np.array([popularity.get(name, 0.0) for name in self._names])
+        belongs = self._belonging(shown)
+        self._together = self._together * fade + belongs.T @ belongs
+        self._leaning = self._leaning * fade + belongs.T @ (bought - crowd)
         inputs = np.concatenate((np.ones((len(shown), 1)), habits), axis=1)
         self._squares = self._squares * fade + inputs.T @ inputs
         self._products = self._products * fade + inputs.T @ (bought - habits)
@@ -63,7 +74,26 @@ class CompanionSums:
         if self.learned < FEWEST:
             return Companions()
         ridge = self._squares + RIDGE * np.eye(len(self._squares))
-        return Companions(self._names, np.asarray(np.linalg.solve(ridge, self._products), dtype=np.float64))
+        weights = np.asarray(np.linalg.solve(ridge, self._products), dtype=np.float64)
+        doubt = self._together + RIDGE * np.diag([1e-3, *([1.0] * len(self._groups))])
+        leanings = np.asarray(np.linalg.solve(doubt, self._leaning), dtype=np.float64)
+        return Companions(self._names, weights, self._groups, leanings[1:])
+
+    def _belonging(self, parts: Sequence[Part]) -> Numbers:
+        """Per customer and group: 1 where they belong to it. Groups not met before are appended, up to the bound."""
+        of = [groups_of(part.identity) for part in parts]
+        met = Counter(name for names in of for name in names if name not in self._groups)
+        fresh = sorted(met, key=lambda name: (-met[name], name))[: MOST_GROUPS - len(self._groups)]
+        if fresh:
+            self._groups = (*self._groups, *fresh)
+            self._together = np.pad(self._together, (0, len(fresh)))
+            self._leaning = np.pad(self._leaning, ((0, len(fresh)), (0, 0)))
+        places = {name: place for place, name in enumerate(self._groups)}
+        belongs = np.zeros((len(parts), 1 + len(places)))
+        belongs[:, 0] = 1.0
+        for row, names in enumerate(of):
+            belongs[row, [1 + places[name] for name in names if name in places]] = 1.0
+        return belongs
 
     def _read(self, parts: Sequence[Part], popularity: Mapping[str, float]) -> tuple[Numbers, Numbers]:
         """Per customer and name: the rule's share just before the newest purchase, and 1 where that holds it."""
@@ -87,3 +117,4 @@ class CompanionSums:
             self._names = (*self._names, *met)
             self._squares = np.pad(self._squares, (0, len(met)))
             self._products = np.pad(self._products, (0, len(met)))
+            self._leaning = np.pad(self._leaning, ((0, 0), (0, len(met))))
