@@ -138,8 +138,8 @@ def cross_all(
     columns = np.zeros((len(CROSS), len(parts), size))
     columns[0] = columns[8] = _logit(share)
     if towards is not None:
-        habits, told = [part.purchases.categories for part in parts], [part.identity for part in parts]
-        lift = towards.lift(habits, told, nows, trips, PRIOR_TRIPS)
+        habits, identities = [part.purchases.categories for part in parts], [part.identity for part in parts]
+        lift = towards.lift(habits, identities, nows, trips, PRIOR_TRIPS)
         columns[8] = _logit(share + promotions.total(lift))
     columns[1] = days
     columns[2] = count
