@@ -38,6 +38,7 @@ from engine.decisioning.decision import Decision, Take
 from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
 from engine.decisioning.occasions import held_back
+from engine.decisioning.profiling import may_profile, permitted
 from engine.decisioning.quiet import quiet_until
 from engine.decisioning.service import NO_STATES, states_of
 from engine.decisioning.situation import Situation
@@ -45,6 +46,7 @@ from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
 from engine.features.vector import read_all
 from engine.moments import rfc3339
+from engine.profiles.profile import Part
 from engine.store.redis_ledger import (
     Commitment,
     Committed,
@@ -178,7 +180,8 @@ class Serving:
     def _consider(self, questions: Sequence[Question]) -> None:
         """Their situations, read at once; one by one where one of them brings a fault to light."""
         with suppress(Exception):
-            known = [(question, question.customer.profile.whole) for question in questions if question.customer is not None]
+            found = [(question, question.customer.profile.whole) for question in questions if question.customer is not None]
+            known = [(question, part) for question, part in found if _may_be_read(question, part)]
             read = read_all([(part, Moment(question.asked.channel or ""), question.now) for question, part in known])
             for (question, part), vector in zip(known, read, strict=True):
                 question.part, question.vector = part, vector
@@ -209,7 +212,7 @@ class Serving:
         if customer is not None:
             if part is None or vector is None:
                 part = customer.profile.whole
-                vector = read_all([(part, Moment(channel), now)])[0]
+                vector = read_all([(part, Moment(channel), now)])[0] if _may_be_read(question, part) else None
             unit = customer.profile.first_identity or unit
         situation = Situation(
             decision_id=decision_id(question.arrival, question.shard),
@@ -232,6 +235,7 @@ class Serving:
             dry_run=not asked.writes,
             late=customer is None and time.monotonic() >= question.deadline,
         )
+        situation = permitted(situation, question.basis.loaded.policy)
         if asked.trigger is None:
             return situation
         loaded = question.basis.loaded
@@ -395,6 +399,11 @@ class Serving:
         answer = Answer(encode(body), outcome_of(decision, asked), decision)
         self._timing.answer += time.perf_counter() - began
         return answer
+
+
+def _may_be_read(question: Question, part: Part) -> bool:
+    """Whether the customer lets what they did be read."""
+    return may_profile(part, question.now, question.basis.loaded.policy)
 
 
 def each(step: Callable[[Question], None], questions: Iterable[Question]) -> None:

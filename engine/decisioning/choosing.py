@@ -9,7 +9,8 @@ from engine.decisioning.arbitration import Drawn
 from engine.decisioning.catalogue import Catalogue, Columns
 from engine.decisioning.decision import Chosen, Take
 from engine.decisioning.frequency import Scopes, binds
-from engine.decisioning.ledger import RESERVED, VIEWED, Claim, Entry, StickyOffer
+from engine.decisioning.ledger import RESERVED, VIEWED, CapClaim, Claim, Entry, StickyOffer
+from engine.decisioning.permission import Proof
 from engine.decisioning.policy import Placement, Policy
 from engine.decisioning.scoring import Scored, recorded
 from engine.decisioning.situation import Situation
@@ -44,6 +45,7 @@ def placed(
     situation: Situation,
     catalogue: Catalogue,
     policy: Policy,
+    proof: Proof,
     figures: Figures = UNDRAWN,
 ) -> Chosen:
     """An offer in its place."""
@@ -57,6 +59,7 @@ def placed(
         kind=offer.kind,
         placement=name,
         position=position,
+        proof=proof,
         campaign_id=offer.campaign or "",
         value_minor=float(columns.value[row]),
         cost_minor=float(columns.cost[row]),
@@ -122,8 +125,12 @@ def claim(
     policy: Policy,
     on: Scopes,
     held: bool,
+    limit: CapClaim | None = None,
 ) -> Claim:
-    """The entry that an offer wants in the ledger, `on` the channels of its contact, and the caps it must respect there."""
+    """The entry that an offer wants in the ledger, `on` the channels of its contact, and the caps it must respect there.
+
+    `limit` is the customer's own.
+    """
     seen = placement.shown_when == "decided"
     entry = Entry(
         decisions=(decision_id,),
@@ -138,6 +145,8 @@ def claim(
     caps = columns.caps[offer.row]
     if any(cap.also for cap in caps):
         caps = tuple([cap for cap in caps if binds(cap, on)])
+    if limit is not None and limit.meets(entry.scopes):
+        caps = (*caps, limit)
     return Claim(entry=entry, caps=caps, joins=joins)
 
 

@@ -35,7 +35,7 @@ from engine.decisioning.offers import (
 from engine.decisioning.policy import Placement, Policy, content_hash, policy_version
 from engine.features.affinity import Promotions
 from engine.features.derived import DERIVED_NAMES
-from engine.moments import DAY, SECOND
+from engine.moments import DAY, SECOND, WEEK
 
 
 def compile_catalogue(
@@ -62,7 +62,7 @@ def compile_catalogue(
         redemptions=tuple(default_redemption(offer) for offer in offers),
         contents=Contents(offers),
         currency=next((offer.margin.currency for offer in offers if offer.margin.currency), ""),
-        longest_window_ms=max(policy.reservation_seconds * SECOND + LATE_VIEW, *windows, *sticky),
+        longest_window_ms=max(policy.reservation_seconds * SECOND + LATE_VIEW, WEEK, *windows, *sticky),
     )
 
 

@@ -23,8 +23,10 @@ from engine.decisioning.frequency import Scopes, after_taking
 from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, channel_scopes, counts
 from engine.decisioning.policy import Arbitration, Policy, Ranker, arbitration_of
+from engine.decisioning.profiling import permitted
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import PlacementRequest, Situation
+from engine.errors import InvariantBroken
 from engine.moments import SECOND, Millis
 
 _UNIFORM = Arbitration(kind="uniform", loss_budget=1.0)
@@ -40,6 +42,7 @@ def decide(situation: Situation, catalogue: Catalogue, scorers: Scorers, policy:
 
 def decide_all(situations: Sequence[Situation], catalogue: Catalogue, scorers: Scorers, policy: Policy) -> list[Decision]:
     """Each situation's decision, for less than they cost one by one. Nobody's depends on who else is in the group."""
+    situations = [permitted(situation, policy) for situation in situations]
     eligibility, readings = Eligibility(situations, catalogue), Readings(situations, catalogue.columns, scorers)
     decisions = []
     for which, situation in enumerate(situations):
@@ -57,7 +60,8 @@ class _Desk:
         self.situation, self.catalogue, self.policy = situation, catalogue, policy
         self.columns, self.gates = catalogue.columns, gates
         self.readings, self.which = readings, which
-        self.variation, self.ranker = variation_of(situation.unit, policy)
+        self.variation, ranker = variation_of(situation.unit, policy)
+        self.ranker: Ranker = ranker if situation.profiled else "popularity"
         self.met: list[Masks] = []
         self.taken: list[int] = []
         self.scopes: list[Scopes] = []
@@ -66,7 +70,7 @@ class _Desk:
         self.takes: list[Take] = []
         self.sticky: list[Sticky] = []
         self.degraded: list[str] = []
-        if situation.part is None or situation.vector is None:
+        if situation.part is None or (situation.vector is None and situation.profiled):
             self.degraded.append("profile")
         if situation.ledger is None:
             self.degraded.append("ledger")
@@ -103,6 +107,7 @@ class _Desk:
         earlier = {offer.repeats for one in filled for offer in one.offers}
         repeats = len(earlier) == 1 and "" not in earlier and all(one.offers for one in filled)
         writes = not (repeats or situation.dry_run or situation.ledger is None)
+        measured = writes and situation.profiled
         learned = self.readings.learned
         return Decision(
             decision_id=earlier.pop() if repeats else situation.decision_id,
@@ -112,7 +117,8 @@ class _Desk:
             variation=self.variation,
             ranker=self.ranker,
             holdout=self.gates.held_out,
-            campaigns=campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met]) if writes else (),
+            unprofiled=not situation.profiled,
+            campaigns=campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met]) if measured else (),
             policy_version=self.catalogue.policy_version,
             catalogue_version=self.catalogue.version,
             model_version=learned.version if learned is not None else 0,
@@ -149,9 +155,14 @@ class _Desk:
 
     def _used_up(self, name: str) -> BoolArray | None:
         ledger = self.situation.ledger
-        if ledger is None or not self.columns.shared_caps[self.taken].any():
+        if ledger is None:
             return None
-        return after_taking(self.columns, ledger, self.situation.now, self._on(name), self.scopes)
+        shared = self.columns.shared_caps[self.taken].any()
+        open_ = after_taking(self.columns, ledger, self.situation.now, self._on(name), self.scopes) if shared else None
+        left = self.gates.sales_left()
+        if left is None or np.count_nonzero(self.columns.sell[self.taken]) < left:
+            return open_
+        return ~self.columns.sell if open_ is None else open_ & ~self.columns.sell
 
     def _on(self, name: str) -> Scopes:
         """The channels of a contact in a placement, as the ledger counts them."""
@@ -160,8 +171,10 @@ class _Desk:
     def _new(self, row: int, name: str, position: int, figures: Figures = UNDRAWN) -> Chosen:
         self.taken.append(row)
         self.scopes.append(self.columns.scopes[row] + self._on(name))
-        placement = self.policy.placements[name]
-        return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy, figures)
+        placement, proof = self.policy.placements[name], self.gates.proof(row, name)
+        if proof is None:
+            raise InvariantBroken(f"{self.columns.ids[row]} passed the gates without the consent that it needs")
+        return choosing.placed(row, name, position, placement, self.situation, self.catalogue, self.policy, proof, figures)
 
     def _duties(self, name: str, count: int, alive: BoolArray) -> list[Chosen]:
         if name not in self.columns.with_duties:
@@ -249,9 +262,9 @@ class _Desk:
             seen = offer.repeats and offer.row not in held
             if seen or not self.columns.counted[offer.row]:
                 continue
-            has = offer.row in held
+            has, limit, on = offer.row in held, self.gates.limit, self._on(name)
             self.claims.append(
-                choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, self._on(name), has)
+                choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, on, has, limit)
             )
             if not has:
                 self.takes.extend(choosing.takes(offer, placement, situation, self.columns, self.policy))

@@ -8,7 +8,9 @@ import numpy as np
 from msgspec import Struct
 
 from engine.decisioning.ledger import Claim, Sticky
+from engine.decisioning.permission import Proof, bears
 from engine.decisioning.policy import Ranker
+from engine.errors import InvariantBroken
 from engine.moments import Millis
 
 Reason = Literal["ok", "holdout", "no_eligible", "consent", "complaint_open", "capped", "quiet_hours", "deadline"]
@@ -28,6 +30,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     kind: str
     placement: str
     position: int
+    proof: Proof
+    """By what right it is made."""
     campaign_id: str = ""
     propensity: float = 1.0
     probability: float = 0.0
@@ -43,6 +47,10 @@ class Chosen(Struct, frozen=True, kw_only=True):
     learn: bool = False
     vector: bytes = b""
     repeats: str = ""
+
+    def __post_init__(self) -> None:
+        if not bears(self.proof, self.kind):
+            raise InvariantBroken(f"{self.offer_id} is a {self.kind} offer and was to be made without the consent that it needs")
 
 
 def offers_in(bits: bytes, names: Sequence[str]) -> tuple[str, ...]:
@@ -99,6 +107,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     variation: str = ""
     ranker: Ranker = "learned"
     holdout: bool = False
+    unprofiled: bool = False
+    """Nothing was read of what the customer did, because they do not want it."""
     campaigns: tuple[str, ...] = ()
     """Those with a personal offer in place, whatever arm the customer is in; only of a decision that is logged."""
     policy_version: str = ""

@@ -18,6 +18,7 @@ from engine.decisioning.gates import (
     Masks,
 )
 from engine.decisioning.service import ENDS, STOPS
+from engine.decisioning.wishes import quiet_span
 
 _REASONS: dict[int, Reason] = {
     CONSENT: "consent",
@@ -55,7 +56,7 @@ def hint_for(reason: Reason, placement: str, gates: Gates) -> str:
         case "capped":
             return "every offer that applies has reached its cap or its stock is used up"
         case "quiet_hours":
-            span = gates.policy.quiet_hours.span
+            span = quiet_span(gates.situation.part, gates.policy)
             return f"quiet hours until {clock(span.end)}" if span is not None else "quiet hours"
         case "deadline":
             return "the deadline passed before an offer could be scored: allow a longer deadline_ms"

@@ -18,9 +18,11 @@ from engine.decisioning.frequency import after_taking, binds
 from engine.decisioning.gates import CAP, CONSENT, ELIGIBILITY, HOLDOUT, PLACEMENT, SERVICE, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import EMPTY, CapClaim, channel_scopes, count
 from engine.decisioning.policy import Policy
+from engine.decisioning.profiling import permitted
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.service import STOPS
 from engine.decisioning.situation import Situation
+from engine.decisioning.wishes import quiet_span
 from engine.moments import DAY
 
 
@@ -41,7 +43,8 @@ def explain(
     situation: Situation, catalogue: Catalogue, scorers: Scorers, policy: Policy
 ) -> tuple[Decision, tuple[Explained, ...]]:
     """The decision as a dry run, with one entry for every offer of the catalogue and placement asked for."""
-    decision = decide(replace(situation, dry_run=True), catalogue, scorers, policy)
+    situation = permitted(replace(situation, dry_run=True), policy)
+    decision = decide(situation, catalogue, scorers, policy)
     gates = Gates(situation, catalogue, policy, Eligibility([situation], catalogue), 0)
     return decision, tuple(one for filled in decision.placements for one in _Teller(gates, scorers, decision, filled).entries())
 
@@ -104,6 +107,8 @@ class _Teller:
     def _dropped(self, stage: int, row: int) -> str:
         match stage:
             case _ if stage == CONSENT:
+                if not self.gates.welcome[row]:
+                    return f"the customer wants no offers about {' or '.join(self.gates.topics(row))}"
                 purpose, channels = self.catalogue.offers[row].purpose, self.gates.channels(self.filled.name)
                 where = f" on {' and '.join(channel for channel in channels if channel)}" if any(channels) else ""
                 return f"needs consent for {purpose}, which is {self.gates.consent_status(purpose, channels)}{where}"
@@ -120,7 +125,7 @@ class _Teller:
             case _ if stage == STOCK:
                 return self._stock(row)
             case _:
-                span = self.gates.policy.quiet_hours.span
+                span = quiet_span(self.situation.part, self.gates.policy)
                 return f"quiet hours until {clock(span.end)}" if span is not None else "quiet hours"
 
     def _rule(self, row: int) -> str:
@@ -136,6 +141,9 @@ class _Teller:
             seen = count(ledger, cap, self.situation.now)
             if binds(cap, self.on) and seen >= cap.count:
                 return f"{_scope_words(cap)} was shown {seen} times in {cap.window_ms / DAY:g} days, cap {cap.count}"
+        limit = self.gates.limit
+        if limit is not None and not self.gates.sales_left():
+            return f"the customer wants at most {limit.count} offers in {limit.window_ms / DAY:g} days"
         return "the ledger refused it: its cap was reached meanwhile"
 
     def _stock(self, row: int) -> str:

@@ -11,10 +11,13 @@ from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, 
 from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.experiment import in_holdout
 from engine.decisioning.frequency import held, within_caps
-from engine.decisioning.ledger import MOST_ENTRIES, Entry, channel_scopes, pruned
+from engine.decisioning.ledger import EMPTY, MOST_ENTRIES, Entry, channel_scopes, count, pruned
+from engine.decisioning.permission import Proof, own_basis
 from engine.decisioning.policy import Policy
 from engine.decisioning.service import stopped_by
 from engine.decisioning.situation import Situation
+from engine.decisioning.wishes import limit_of, quiet_span, topics_of, welcome
+from engine.profiles.consent import Granted
 
 STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
 CONSENT, HOLDOUT, PLACEMENT, ELIGIBILITY, SERVICE, CAP, STOCK, QUIET_HOURS = range(8)
@@ -40,9 +43,13 @@ class Gates:
         self.stopped_by = stopped_by(part, policy.service, situation.now) if part is not None else ""
         """Why nothing is sold for the sake of the relationship; empty where nothing stops it."""
         self.service = columns.recovery if self.stopped_by else columns.everything
+        self.welcome = welcome(part, catalogue, policy) if part is not None else columns.everything
+        self.limit = limit_of(part)
+        """The customer's own cap."""
         self._caps: dict[tuple[str, ...], BoolArray] = {}
         self.stock = self._stock()
         self._consent: dict[tuple[str, ...], BoolArray] = {}
+        self._permissions: dict[tuple[str, tuple[str, ...]], Granted | None] = {}
 
     def masks(self, placement: str) -> tuple[Masks, Mapping[int, Entry]]:
         """One mask for each of `STAGES`, and the rows that a live reservation is held of, with its entry.
@@ -95,36 +102,56 @@ class Gates:
         ]
 
     def consent(self, channels: tuple[str, ...]) -> BoolArray:
-        """Offers whose purpose is granted on all the channels that the contact touches, or that need none."""
+        """Offers whose purpose is granted on all the channels that the contact touches, or that need none; of these, what the
+        customer has not said to be unwanted."""
         mask = self._consent.get(channels)
         if mask is None:
-            refused = [self.columns.purpose_mask[index] for index in self._refused_purposes(channels)]
-            mask = self.columns.everything
-            for purpose in refused:
-                mask = mask & ~purpose
+            mask = self.welcome
+            for name, needing in zip(self.columns.purposes, self.columns.purpose_mask, strict=True):
+                if self.permission(name, channels) is None:
+                    mask = mask & ~needing
             self._consent[channels] = mask
         return mask
 
-    def _refused_purposes(self, channels: tuple[str, ...]) -> list[int]:
-        return [index for index, name in enumerate(self.columns.purposes) if self.consent_status(name, channels) != "granted"]
+    def permission(self, purpose: str, channels: tuple[str, ...]) -> Granted | None:
+        """The proof that a purpose is granted on every one of these channels, and that none of them is unwanted."""
+        asked = (purpose, channels)
+        if asked not in self._permissions:
+            part, known = self.situation.part, self.situation.ledger is not None
+            wanted = part is not None and known and not any(part.preferences.refuses(channel) for channel in channels)
+            self._permissions[asked] = part.consent.permission(purpose, channels, self.situation.now) if part and wanted else None
+        return self._permissions[asked]
+
+    def proof(self, row: int, placement: str) -> Proof | None:
+        """By what right an offer can be made there; None where there is none."""
+        offer = self.catalogue.offers[row]
+        return own_basis(offer.kind) or self.permission(offer.purpose, self.channels(placement))
 
     def consent_status(self, purpose: str, channels: tuple[str, ...]) -> str:
         """`granted` only where every channel says so; else what the first other one says. By default `unknown`."""
         part = self.situation.part
         if part is None or self.situation.ledger is None:
             return "unknown"
-        for channel in channels:
-            status = part.consent.status(purpose, channel or None, self.situation.now)
-            if status != "granted":
-                return status
-        return "granted"
+        if any(part.preferences.refuses(channel) for channel in channels):
+            return "not wished for"
+        return part.consent.refusal(purpose, channels, self.situation.now)
+
+    def topics(self, row: int) -> tuple[str, ...]:
+        """What an offer is about, as far as a customer can choose."""
+        return topics_of(self.catalogue, self.policy.preferences.topics)[row]
+
+    def sales_left(self) -> int | None:
+        """How many more sales the customer's own cap admits; None where they set none."""
+        if self.limit is None:
+            return None
+        return max(0, self.limit.count - count(self.situation.ledger or EMPTY, self.limit, self.situation.now))
 
     def quiet(self, channels: tuple[str, ...]) -> BoolArray:
         """In quiet hours only duties go out on push channels."""
-        hours = self.policy.quiet_hours
-        if hours.span is None or not any(channel in hours.channels for channel in channels):
+        span = quiet_span(self.situation.part, self.policy)
+        if span is None or not any(channel in self.policy.quiet_hours.channels for channel in channels):
             return self.columns.everything
-        if not within(hours.span, minute_of_day(local_time(self.situation))):
+        if not within(span, minute_of_day(local_time(self.situation))):
             return self.columns.everything
         duties: BoolArray = self.columns.precedence <= 1
         return duties
@@ -143,6 +170,8 @@ class Gates:
         if situation.ledger is not None and len(situation.ledger.entries) >= MOST_ENTRIES:
             kept = pruned(situation.ledger.entries, situation.now, self.catalogue.longest_window_ms)
             mask = mask & ~columns.counted if len(kept) >= MOST_ENTRIES else mask
+        if self.sales_left() == 0:
+            mask = mask & ~columns.sell
         return self._without_refused(mask, "cap")
 
     def _stock(self) -> BoolArray:

@@ -109,6 +109,30 @@ class QuietHours(Struct, frozen=True, kw_only=True):
     channels: tuple[ChannelName, ...] = ("email", "sms", "push")
 
 
+class ConsentRule(Struct, frozen=True, kw_only=True):
+    """What holds where a customer has said nothing. Marketing is denied then, whatever is written here.
+
+    `profiling_default` is whether what customers do may be read to choose among the offers that they allow.
+    """
+
+    profiling_default: Literal["allowed", "denied"] = "allowed"
+
+    @property
+    def profiling_by_default(self) -> bool:
+        return self.profiling_default == "allowed"
+
+
+class PreferencePage(Struct, frozen=True, kw_only=True):
+    """What customers choose themselves: topics are tags of offers or categories that they promote; none lists all.
+
+    `text_version` names the words under which consent is given there; `link_days` is how long a link to the page works.
+    """
+
+    topics: Annotated[tuple[Identifier, ...], Meta(max_length=100)] = ()
+    text_version: Annotated[str, Meta(min_length=1, max_length=100)] = "preferences-1"
+    link_days: Annotated[float, Meta(gt=0, le=366)] = 30.0
+
+
 class TagCaps(Struct, frozen=True, kw_only=True):
     """Caps over all offers that carry a tag."""
 
@@ -142,6 +166,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     churn: Churn = Churn()
     value: Value = Value()
     quiet_hours: QuietHours = QuietHours()
+    consent: ConsentRule = ConsentRule()
+    preferences: PreferencePage = PreferencePage()
     caps: Caps = Caps()
     just_bought: JustBought = JustBought()
     service: ServiceRule = ServiceRule()

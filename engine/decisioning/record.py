@@ -13,8 +13,9 @@ from engine.decisioning.decision import Chosen, Decision, Filled, offers_in
 from engine.decisioning.offers import Redemption
 from engine.decisioning.policy import Policy
 from engine.decisioning.situation import Vector
-from engine.events.offers import ChosenOffer, Decided
-from engine.moments import DAY
+from engine.events.offers import Allowed, ChosenOffer, Decided
+from engine.moments import DAY, rfc3339
+from engine.profiles.consent import Granted
 
 MOST_NAMED: Final = 32
 """So many eligible offers of a placement are written by name."""
@@ -56,9 +57,22 @@ def decided(
         outcome_ms=policy.experiment.outcome_days * DAY,
         seed=decision.seed,
         attempt=decision.attempt,
+        allowed=_allowed(offers),
+        unprofiled=decision.unprofiled,
         degraded=decision.degraded,
         context=context or {},
     )
+
+
+def _allowed(offers: Sequence[Chosen]) -> tuple[Allowed, ...]:
+    """The statements that the offers rest on, each once."""
+    proofs = [offer.proof for offer in offers if isinstance(offer.proof, Granted)]
+    told = [
+        Allowed(purpose=proof.purpose, channel=channel, at=rfc3339(said.at), text_version=said.text_version)
+        for proof in proofs
+        for channel, said in zip(proof.channels or ("",), proof.statements, strict=False)
+    ]
+    return tuple(dict.fromkeys(told))
 
 
 def _many(filled: Filled) -> bool:

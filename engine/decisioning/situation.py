@@ -43,6 +43,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     `states` are those of service that the customer is in (`engine.decisioning.service.STATES`).
     `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
     `late` means that the deadline passed before anything could be scored.
+    `profiled` is False where the customer does not want to be: then nothing can be read of what they did.
     """
 
     decision_id: str
@@ -66,3 +67,4 @@ class Situation(Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = {}
     dry_run: bool = False
     late: bool = False
+    profiled: bool = True

@@ -31,6 +31,15 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     vector: str = ""
 
 
+class Allowed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The statement of the customer by which offers of a purpose were made on a channel: its time (RFC 3339) and text."""
+
+    purpose: str
+    channel: str = ""
+    at: str = ""
+    text_version: str = ""
+
+
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it.
 
@@ -56,6 +65,9 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome_ms: int = 0
     seed: str = ""
     attempt: int = 0
+    allowed: tuple[Allowed, ...] = ()
+    unprofiled: bool = False
+    """The customer does not want to be profiled: nothing was read of what they did."""
     degraded: tuple[str, ...] = ()
     context: dict[str, Any] = {}
 

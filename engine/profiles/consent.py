@@ -74,6 +74,19 @@ class Granted:
             raise InvariantBroken("consent is proven by what the customer said, and by nothing else")
         self.purpose, self.channels, self.statements = purpose, channels, statements
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Granted) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
+
+    def __repr__(self) -> str:
+        return f"Granted{self._said}"
+
+    @property
+    def _said(self) -> tuple[object, ...]:
+        return self.purpose, self.channels, self.statements
+
 
 class Consents(Struct, frozen=True, array_like=True):
     """Statements by purpose and channel."""
