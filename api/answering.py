@@ -36,6 +36,8 @@ class OfferAnswer(Struct, frozen=True, omit_defaults=True):
     score: float | None = None
     probability: float | None = None
     terms: Terms | None = None
+    coupon: str = ""
+    """The customer's own code."""
 
 
 class PlacementAnswer(Struct, frozen=True, omit_defaults=True):
@@ -91,7 +93,7 @@ def _placement(filled: Filled, basis: Basis, to_page: bool) -> PlacementAnswer:
 
 def _for_page(offer: Chosen) -> OfferAnswer:
     return OfferAnswer(
-        offer.offer_id, offer.campaign_id, offer.position, offer.kind, offer.content, rfc3339(offer.expires_at), ()
+        offer.offer_id, offer.campaign_id, offer.position, offer.kind, offer.content, rfc3339(offer.expires_at), (), coupon=offer.coupon
     )
 
 
@@ -114,6 +116,7 @@ def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
             _major(offer.cost_minor, currency),
             basis.loaded.catalogue.offers[offer.row].boost,
         ),
+        offer.coupon,
     )
 
 

@@ -21,13 +21,14 @@ from api.snapshot_cache import SnapshotCache
 from api.stock import Stock
 from api.timing import Timing
 from config.settings import ApiSettings, EngineSettings, RedisSettings
+from engine.decisioning.pools import Pool
 from engine.errors import RegularsError, StoreUnavailable
 from engine.events.decode import Store
 from engine.models.lift import EVERYTHING
 from engine.moments import Millis
 from engine.store import keys
 from engine.store.codec import encode_names
-from engine.store.redis_ledger import queue_left
+from engine.store.redis_ledger import queue_codes, queue_used
 from engine.store.redis_reader import Command, RedisReader, commands_of, ledger_scripts
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 MOST_WRITES_OUT = 1
 """Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
 LOOK_S = 1.0
-NAMES_S = 86_400.0
-"""The store is told once a day that a catalogue is still in use."""
+NAMES_S = 3_600.0
+"""The store is told once an hour that a catalogue is still in use, and which coupon codes it holds."""
 LIFT_LOOK_S = 15.0
 """Lift is of weeks; a scrape asks no more often."""
 
@@ -92,11 +93,11 @@ class Container:
         """Zone and currency of each store."""
         return self.basis.stores
 
-    def pools_of(self, offer_id: str) -> Sequence[str]:
-        """The stocks and budgets that an offer takes units of."""
+    def pools_of(self, offer_id: str) -> Sequence[Pool]:
+        """The stocks, codes and budgets that an offer takes from."""
         columns = self.basis.loaded.catalogue.columns
         row = columns.row.get(offer_id)
-        return [pool for pool, _ in columns.pools[row]] if row is not None else ()
+        return columns.pools[row] if row is not None else ()
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether this process can serve, and what is missing."""
@@ -171,20 +172,24 @@ class Container:
             await self._look_at_stock()
 
     async def _keep_names(self) -> None:
-        """What the bits of a logged eligible set stand for."""
+        """What the bits of a logged eligible set stand for, and the coupon codes that may be given."""
         catalogue, now = self.basis.loaded.catalogue, self.clock()
         version, until = self._names_kept
         if version != catalogue.version or now >= until:
             names = encode_names(catalogue.columns.ids)
             await self.redis.value("SET", keys.offers(catalogue.version), names, "EX", keys.OFFERS_SECONDS)
+            filled = [partial(queue_codes, offer_id=name, codes=codes) for name, codes in catalogue.codes.items()]
+            await self.redis.ask(commands_of(*filled))
             self._names_kept = (catalogue.version, now + NAMES_S)
 
     async def _look_at_stock(self) -> None:
-        pools = {pool: capacity for taken in self.basis.loaded.catalogue.columns.pools for pool, capacity in taken}
+        columns = self.basis.loaded.catalogue.columns
+        pools = {pool.name: pool for taken in columns.pools for pool in taken}
         if pools:
-            used = await self.redis.ask(commands_of(*(partial(queue_left, pool=pool, now=self.now()) for pool in pools)))
+            used = await self.redis.ask(commands_of(*(partial(queue_used, pool=pool, now=self.now()) for pool in pools.values())))
             self.stock.looked(
-                {pool: pools[pool] - number for pool, number in zip(pools, used, strict=True) if isinstance(number, int)}
+                {name: pools[name].capacity - number for name, number in zip(pools, used, strict=True) if isinstance(number, int)},
+                {name: int(taken.max()) for name, taken in columns.taken_of.items()},
             )
 
     def _note_what_is_stale(self) -> None:

@@ -16,6 +16,7 @@ from api.access import Caller, refused_to_page
 from api.coalesce import Coalescer
 from api.marks import Mark, keeps_of, marks_of
 from api.problems import Problem
+from engine.decisioning.pools import Pool
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import Stores
@@ -160,7 +161,7 @@ class Door:
         self,
         writes: Coalescer[Sequence[Command], list[Any]],
         rules: Rules,
-        pools_of: Callable[[str], Sequence[str]],
+        pools_of: Callable[[str], Sequence[Pool]],
         counted: "Counted",
     ) -> None:
         self._writes = writes

@@ -1,7 +1,7 @@
 """What offer events tell the contact ledger: that an offer was seen, or taken.
 
 The marks go out with the event's own append. An event whose decision nobody knows marks nothing and is an event all the
-same. The unit of stock of an offer that was seen stays taken, under the name of the decision that reserved it.
+same. What an offer that was seen took of stock, codes and budget stays taken, under the name of the decision that reserved it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,10 @@ from engine.decisioning.ledger import REDEEMED, VIEWED
 from engine.events.decode import time_of
 from engine.events.offers import OfferSeen
 from engine.events.routing import Admitted
+from engine.decisioning.pools import Pool
 from engine.ids import shard_of
-from engine.store.redis_ledger import queue_keep, queue_mark
+from engine.moments import Millis
+from engine.store.redis_ledger import queue_mark, queue_seen
 from engine.store.redis_reader import Command, commands_of
 
 _STATES: Mapping[str, int] = {
@@ -30,6 +32,8 @@ class Mark(Struct, frozen=True):
     """An offer of a decision, as an event names it."""
 
     offer_id: str
+    state: int
+    at: Millis
     command: Command
 
 
@@ -46,6 +50,7 @@ def _mark(admitted: Admitted, shards: int) -> Mark | None:
     offer_id = event.offer_id or str(event.data.get("offer_id", ""))
     if not offer_id:
         return None
+    at = time_of(event)
     call = partial(
         queue_mark,
         shard=shard_of(admitted.key, shards),
@@ -54,17 +59,15 @@ def _mark(admitted: Admitted, shards: int) -> Mark | None:
         offer_id=offer_id,
         placement=event.placement or str(event.data.get("placement", "")),
         state=state,
-        at=time_of(event),
+        at=at,
     )
-    return Mark(offer_id, commands_of(call)[0])
+    return Mark(offer_id, state, at, commands_of(call)[0])
 
 
-def keeps_of(
-    marks: Sequence[Mark], answers: Sequence[Any], pools_of: Callable[[str], Sequence[str]]
-) -> list[Command]:
-    """Commands that keep the units of what was seen, from the answers to the marks."""
+def keeps_of(marks: Sequence[Mark], answers: Sequence[Any], pools_of: Callable[[str], Sequence[Pool]]) -> list[Command]:
+    """Commands that keep what was taken for what was seen, from the answers to the marks."""
     queued = [
-        partial(queue_keep, pool=pool, decision_id=answer.decode())
+        partial(queue_seen, pool=pool, decision_id=answer.decode(), offer_id=mark.offer_id, state=mark.state, at=mark.at)
         for mark, answer in zip(marks, answers, strict=True)
         if isinstance(answer, bytes) and answer
         for pool in pools_of(mark.offer_id)

@@ -54,6 +54,7 @@ from engine.store.redis_ledger import (
     Outcome,
     Stored,
     commit_words,
+    granted,
     outcome,
     queue_release,
     queue_take,
@@ -301,7 +302,7 @@ class Serving:
 
     async def _commit(self, question: Question, decision: Decision) -> Outcome:
         """Reserves stock, then commits, by itself."""
-        refused = await self._reserve(decision.takes, decision, question.deadline)
+        refused = await self._reserve(question, decision)
         if refused is not None:
             return refused
         if question.asked.request_id:
@@ -333,24 +334,28 @@ class Serving:
         )
         return ("EVALSHA", *commit_words(wanted))
 
-    async def _reserve(self, takes: Sequence[Take], decision: Decision, deadline: float) -> Refusal | None:
-        """Takes a unit of everything that is stocked, or none and names the offer that had none left."""
+    async def _reserve(self, question: Question, decision: Decision) -> Refusal | None:
+        """Takes what the offers want of stock, codes and budget, or nothing and names the offer for which too little was left."""
+        takes = decision.takes
         if not takes:
             return None
         calls = [partial(queue_take, take=take, decision_id=decision.decision_id, now=decision.at) for take in takes]
-        taken = await within(self._writes.ask(commands_of(*calls)), deadline)
-        missing = next((take for take, got in zip(takes, taken, strict=True) if got != 1), None)
+        taken = await within(self._writes.ask(commands_of(*calls)), question.deadline)
+        got = [take for take, reply in zip(takes, taken, strict=True) if granted(take, reply)]
+        missing = next((take for take in takes if take not in got), None)
         if missing is None:
             return None
         self._stock.used_up(missing.pool)
-        self._release([take for take, got in zip(takes, taken, strict=True) if got == 1], decision)
+        self._release(got, decision)
+            codes = {take.offer_id: reply.decode() for take, reply in zip(takes, taken, strict=True) if take.kind == "codes"}
+            question.decision = decision.with_codes(codes) if codes else decision
         placement = next(offer.placement for offer in decision.offers if offer.offer_id == missing.offer_id)
         return Refusal(missing.offer_id, placement, "stock")
 
     def _release(self, takes: Sequence[Take], decision: Decision) -> None:
         """Gives units back, without waiting: one that is lost on the way comes back when it expires."""
         if takes:
-            calls = [partial(queue_release, pool=take.pool, decision_id=decision.decision_id) for take in takes]
+            calls = [partial(queue_release, take=take, decision_id=decision.decision_id) for take in takes]
             self._writes.ask(commands_of(*calls)).add_done_callback(_seen)
 
     async def _without_store(self, question: Question) -> Answer:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.conditions import TooManyClauses, clauses
-from engine.decisioning.offers import Campaign, Money, Offer, Price
+from engine.decisioning.offers import Campaign, Coupons, Money, Offer, Price
 from engine.decisioning.policy import Policy
+from engine.decisioning.pools import redemption_cost
 from engine.decisioning.triggers import OCCASIONS, Trigger
 from engine.events.offers import OURS
 from engine.events.roster import TYPES
@@ -61,8 +62,10 @@ def _offer(offer: Offer, policy: Policy) -> Iterator[tuple[str, str]]:
     for at, name in enumerate(offer.placements):
         if name not in policy.placements:
             yield f"placements[{at}]", _no_placement(name, policy)
-    if offer.kind == "fallback" and (offer.stock is not None or offer.caps):
+    if offer.kind == "fallback" and (offer.stock is not None or offer.coupons is not None or offer.caps):
         yield "kind", "a fallback always has to be there: it cannot have stock or caps"
+    if offer.coupons is not None:
+        yield from _coupons(offer, offer.coupons)
     if offer.starts is not None and offer.ends is not None and offer.starts >= offer.ends:
         yield "ends", "ends before it starts"
     taken = offer.redeemed_when
@@ -77,6 +80,17 @@ def _offer(offer: Offer, policy: Policy) -> Iterator[tuple[str, str]]:
     yield from _too_many("eligible_when", offer)
 
 
+def _coupons(offer: Offer, coupons: Coupons) -> Iterator[tuple[str, str]]:
+    if offer.stock is not None:
+        yield "coupons", "there are as many contacts as codes: write no stock beside them"
+    if not (coupons.codes or coupons.count or coupons.file):
+        yield "coupons", "expected codes, a file of them, or a count with a prefix"
+    if coupons.prefix and not coupons.count:
+        yield "coupons.count", "is missing: how many codes are made with the prefix"
+    if offer.redeemed_when is not None:
+        yield "redeemed_when", "an offer with coupon codes is redeemed with the customer's own one: leave it out"
+
+
 def _price(price: Price) -> Iterator[tuple[str, str]]:
     if price.currency is None:
         return
@@ -89,9 +103,9 @@ def _price(price: Price) -> Iterator[tuple[str, str]]:
 def _campaign(campaign: Campaign, offers: Sequence[Offer]) -> Iterator[tuple[str, str]]:
     if campaign.starts is not None and campaign.ends is not None and campaign.starts >= campaign.ends:
         yield "ends", "ends before it starts"
-    if campaign.budget is not None and offers and not all(offer.cost.minor for offer in offers):
-        free = one_of(offer.id for offer in offers if not offer.cost.minor)
-        yield "budget", f"a budget is spent by what its offers cost: no cost is written for {free}"
+    free = [offer.id for offer in offers if not offer.cost.minor + redemption_cost(offer)]
+    if campaign.budget is not None and free:
+        yield "budget", f"a budget is spent by what its offers cost: no cost is written for {one_of(free)}"
     yield from _too_many("target", campaign)
 
 
@@ -147,8 +161,8 @@ def _currencies(offers: Sequence[tuple[str, str, Offer]], campaigns: Sequence[tu
     amounts = [
         (file, f"{path}.{name}", money.currency)
         for file, path, offer in offers
-        for name, money in (("margin", offer.margin), ("cost", offer.cost))
-        if money.currency
+        for name, money in (("margin", offer.margin), ("cost", offer.cost), ("redemption_cost", offer.redemption_cost))
+        if money is not None and money.currency
     ]
     amounts += [
         (file, f"{path}.budget", campaign.budget.currency) for file, path, campaign in campaigns if campaign.budget is not None

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from config.catalogue_checks import check_references
+from config.coupon_files import coupon_files, with_codes
 from config.mistakes import CatalogueError, Mistake, did_you_mean
 from config.strict_yaml import read_yaml
 from config.written_forms import WRONG, Reader
@@ -62,6 +63,7 @@ def load_catalogue(folder: Path) -> Loaded:
         [found for file in _yaml_files(folder / name) for found in _items(folder, file, name, kind, zone, mistakes)]
         for name, kind in FOLDERS.items()
     )
+    offers = [Found(one.file, one.path, with_codes(folder, one.file, one.path, one.item, mistakes)) for one in offers]
     triggers, cart_abandoned_minutes = _triggers(folder, zone, mistakes)
     stores = _stores(folder, mistakes)
     if policy is not None:
@@ -84,7 +86,9 @@ def load_catalogue(folder: Path) -> Loaded:
 
 def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the folder's files: what a poll compares before it reads anything again."""
-    files = sorted((*_yaml_files(folder), *_yaml_files(folder / "offers"), *_yaml_files(folder / "campaigns")))
+    files = sorted(
+        (*_yaml_files(folder), *_yaml_files(folder / "offers"), *_yaml_files(folder / "campaigns"), *coupon_files(folder))
+    )
     return tuple((str(file), (told := file.stat()).st_size, told.st_mtime_ns) for file in files)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.decisioning.conditions import BoolArray, Table
 from engine.decisioning.ledger import CapClaim
 from engine.decisioning.offers import Campaign, Contents, Offer, Redemption, Store
+from engine.decisioning.pools import Pool
 from engine.decisioning.situation import Situation
 from engine.features.affinity import Promotions
 
@@ -131,9 +132,10 @@ class Columns(Struct, frozen=True, eq=False):
     """Contacts that are kept in the ledger: sales are, others where a cap or a stock asks for it."""
     shared_caps: BoolArray
     """Offers with a cap that they share with others, so that a slate may use it up by itself."""
-    pools: tuple[tuple[tuple[str, int], ...], ...]
-    """Stock that each offer takes a unit of: pool name and capacity."""
-    pool_rows: Mapping[str, BoolArray]
+    pools: tuple[tuple[Pool, ...], ...]
+    """What each offer takes from: stock, coupon codes, the budget of its campaign."""
+    taken_of: Mapping[str, NDArray[np.int64]]
+    """Pool → how much each offer takes of it."""
     stocked: BoolArray
     everything: BoolArray
     nothing: BoolArray
@@ -154,6 +156,8 @@ class Catalogue(Struct, frozen=True, eq=False):
     redemptions: tuple[Redemption, ...]
     contents: Contents
     currency: str
+    codes: Mapping[str, tuple[str, ...]]
+    """The codes of each coupon pool, by its offer."""
     longest_window_ms: int
     """How long entries of a ledger matter: to the longest cap, to a reservation and its late view, to a reload."""
 

@@ -140,6 +140,7 @@ def claim(
         at=situation.now,
         expires=Millis(situation.now + policy.reservation_seconds * SECOND),
         scopes=columns.scopes[offer.row] + on,
+        coupon=offer.coupon,
     )
     joins = held and (bool(columns.pools[offer.row]) or bool(offer.repeats))
     caps = columns.caps[offer.row]
@@ -151,7 +152,10 @@ def claim(
 
 
 def takes(offer: Chosen, placement: Placement, situation: Situation, columns: Columns, policy: Policy) -> Iterator[Take]:
-    """The units of stock and budget that an offer wants."""
+    """What an offer wants of stock, coupon codes and budget."""
     expires = Millis(situation.now + policy.reservation_seconds * SECOND)
-    for pool, capacity in columns.pools[offer.row]:
-        yield Take(offer.offer_id, pool, capacity, expires, keep=placement.shown_when == "decided")
+    keep = placement.shown_when == "decided"
+    for pool in columns.pools[offer.row]:
+        yield Take(
+            offer.offer_id, pool.name, pool.capacity, expires, keep, pool.kind, pool.amount, pool.later, pool.window_ms
+        )

@@ -33,6 +33,7 @@ from engine.decisioning.offers import (
     default_redemption,
 )
 from engine.decisioning.policy import Placement, Policy, content_hash, policy_version
+from engine.decisioning.pools import Pool, codes_of, pools_of
 from engine.features.affinity import Promotions
 from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, SECOND, WEEK
@@ -61,6 +62,7 @@ def compile_catalogue(
         rules=tuple(rule for rule in RULES if rule.concerns(columns)),
         redemptions=tuple(default_redemption(offer) for offer in offers),
         contents=Contents(offers),
+        codes={offer.id: codes_of(offer.id, offer.coupons) for offer in offers if offer.coupons is not None},
         currency=next((offer.margin.currency for offer in offers if offer.margin.currency), ""),
         longest_window_ms=max(policy.reservation_seconds * SECOND + LATE_VIEW, WEEK, *windows, *sticky),
     )
@@ -76,7 +78,7 @@ def _columns(
     channels = [_both(offer.channels, campaign.channels) for offer, campaign in zip(offers, of, strict=True)]
     named = sorted({name for allowed in channels for name in allowed or ()})
     caps = tuple(_caps(offer, campaign, policy) for offer, campaign in zip(offers, of, strict=True))
-    pools = tuple(_pools(offer, campaigns, offers) for offer in offers)
+    pools = tuple(pools_of(offer, campaigns) for offer in offers)
     valued = any(offer.margin.minor for offer in offers if offer.kind == "sell")
     products = _silenced(offers, policy.just_bought, by_category=False)
     categories = _silenced(offers, policy.just_bought, by_category=True)
@@ -137,10 +139,7 @@ def _columns(
         counted=mask([o.kind == "sell" or bool(c or p) for o, c, p in zip(offers, caps, pools, strict=True)]),
         shared_caps=mask([any(not cap.scope.startswith("o:") for cap in claims) for claims in caps]),
         pools=pools,
-        pool_rows={
-            name: mask([any(pool == name for pool, _ in taken) for taken in pools])
-            for name in {pool: None for taken in pools for pool, _ in taken}
-        },
+        taken_of=_taken_of(pools),
         stocked=mask([bool(taken) for taken in pools]),
         everything=mask([True] * len(offers)),
         nothing=mask([False] * len(offers)),
@@ -215,14 +214,12 @@ def _capped(caps: Sequence[tuple[CapClaim, ...]]) -> dict[str, tuple[tuple[CapCl
     return {scope: tuple(group) for scope, group in found.items()}
 
 
-def _pools(offer: Offer, campaigns: Mapping[str, Campaign], offers: Sequence[Offer]) -> tuple[tuple[str, int], ...]:
-    """A budget is a pool of contacts: what the dearest offer of the campaign could be made how often for."""
-    pools = () if offer.stock is None else ((offer.id, offer.stock),)
-    campaign = campaigns.get(offer.campaign or "")
-    if campaign is None or campaign.budget is None or offer.cost.minor <= 0:
-        return pools
-    dearest = max(other.cost.minor for other in offers if other.campaign == campaign.id)
-    return (*pools, (f"campaign:{campaign.id}", campaign.budget.minor // dearest))
+def _taken_of(pools: Sequence[tuple[Pool, ...]]) -> dict[str, NDArray[np.int64]]:
+    taken: dict[str, NDArray[np.int64]] = {}
+    for row, some in enumerate(pools):
+        for pool in some:
+            taken.setdefault(pool.name, np.zeros(len(pools), dtype=np.int64))[row] = pool.amount + pool.later
+    return taken
 
 
 def _silenced(offers: Sequence[Offer], default: JustBought, by_category: bool) -> dict[str, tuple[tuple[int, int], ...]]:

@@ -9,6 +9,7 @@ here writes: a decision says what it wants of the ledger, and the store admits i
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from engine.decisioning import choosing
 from engine.decisioning.arbitration import sharpened, slate
@@ -86,6 +87,7 @@ class _Desk:
         offers = self._shown_again(name, count, masks, alive) or self._duties(name, count, alive)
         if len(offers) < count and not (offers and offers[0].repeats):
             offers += self._sales(name, count, len(offers) + 1, alive) or self._fallbacks(name, count, len(offers), alive)
+        offers = [self._with_code(offer, held) for offer in offers]
         self._ask_for(name, count, offers, held)
         filled = any(offer.kind != "fallback" for offer in offers)
         reason: Reason = "ok" if filled else reason_for(self.columns, name, masks, self.situation.late)
@@ -199,6 +201,13 @@ class _Desk:
             figures = choosing.figures_of(scored, one, position, self.catalogue)
             offers.append(self._new(int(scored.rows[one.arm]), name, position, figures))
         return offers
+
+    def _with_code(self, offer: Chosen, held: Mapping[int, Entry]) -> Chosen:
+        """With the code that the customer holds already; a new one comes with the reservation."""
+        if not self.columns.stocked[offer.row]:
+            return offer
+        entry = self._entry(offer.row, offer.repeats) if offer.repeats else held.get(offer.row)
+        return replace(offer, coupon=entry.coupon) if entry is not None and entry.coupon else offer
 
     def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:
         learned = self.readings.learned

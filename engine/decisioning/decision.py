@@ -1,15 +1,17 @@
 """What was decided, with everything that the answer, the log and the ledger need of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.decisioning.ledger import Claim, Sticky
 from engine.decisioning.permission import Proof, bears
 from engine.decisioning.policy import Ranker
+from engine.decisioning.pools import Kind
 from engine.errors import InvariantBroken
 from engine.moments import Millis
 
@@ -22,7 +24,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     `score` is the expected value, probability × `value_minor` − `cost_minor`, in minor units; `value_minor` is margin ×
     boost. `learn` says that it was drawn, here and now, with readings that a model can learn from (`vector`).
     `best_score` is the score of the best offer that could stand here, and `exploration_loss` what drawing, instead of taking
-    that one, was expected to give up. `repeats` names an earlier decision whose choice is shown again.
+    that one, was expected to give up. `coupon` is the customer's own code of a coupon pool, once it is reserved. `repeats`
+    names an earlier decision whose choice is shown again.
     """
 
     row: int
@@ -44,6 +47,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     content: dict[str, str] = {}
     expires_at: Millis = Millis(0)
+    coupon: str = ""
     learn: bool = False
     vector: bytes = b""
     repeats: str = ""
@@ -81,9 +85,10 @@ class Filled(Struct, frozen=True, kw_only=True):
 
 
 class Take(Struct, frozen=True):
-    """One unit of a stock, a coupon pool or a budget, to be reserved before the decision is committed.
+    """What an offer takes of a pool, to be reserved before the decision is committed.
 
-    `keep` is set where the decision itself is the contact: then the unit does not come back.
+    `keep` is set where the decision itself is the contact: then what the contact takes does not come back, and what a
+    redemption would take is held for `window_ms`.
     """
 
     offer_id: str
@@ -91,6 +96,10 @@ class Take(Struct, frozen=True):
     capacity: int
     expires: Millis
     keep: bool = False
+    kind: Kind = "units"
+    amount: int = 1
+    later: int = 0
+    window_ms: int = 0
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -121,6 +130,19 @@ class Decision(Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...] = ()
     takes: tuple[Take, ...] = ()
     sticky: tuple[Sticky, ...] = ()
+
+    def with_codes(self, codes: Mapping[str, str]) -> "Decision":
+        """With the codes that offers were given, in what is answered and in what the ledger keeps."""
+        return replace(
+            self,
+            placements=tuple(
+                replace(filled, offers=tuple(replace(one, coupon=codes.get(one.offer_id, one.coupon)) for one in filled.offers))
+                for filled in self.placements
+            ),
+            claims=tuple(
+                replace(one, entry=replace(one.entry, coupon=codes.get(one.entry.offer_id, one.entry.coupon))) for one in self.claims
+            ),
+        )
 
     @property
     def seed(self) -> str:

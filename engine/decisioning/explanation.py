@@ -18,12 +18,14 @@ from engine.decisioning.frequency import after_taking, binds
 from engine.decisioning.gates import CAP, CONSENT, ELIGIBILITY, HOLDOUT, PLACEMENT, SERVICE, STAGES, STOCK, Gates, Masks
 from engine.decisioning.ledger import EMPTY, CapClaim, channel_scopes, count
 from engine.decisioning.policy import Policy
+from engine.decisioning.pools import Pool
 from engine.decisioning.profiling import permitted
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.service import STOPS
 from engine.decisioning.situation import Situation
 from engine.decisioning.wishes import quiet_span
 from engine.moments import DAY
+from engine.money import to_major
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -149,11 +151,24 @@ class _Teller:
     def _stock(self, row: int) -> str:
         if self.situation.ledger is None:
             return "stock cannot be reserved while the ledger is away"
-        for pool, capacity in self.columns.pools[row]:
-            if self.situation.stock_left.get(pool, 1) <= 0:
-                what = "the budget of its campaign" if pool.startswith("campaign:") else "its stock"
-                return f"{what} ({capacity} in all) is used up"
+        for pool in self.columns.pools[row]:
+            taken = pool.amount + pool.later
+            left = self.situation.stock_left.get(pool.name, taken)
+            if left < taken:
+                return self._used_up(pool, max(left, 0), row)
         return "the last unit was taken meanwhile"
+
+    def _used_up(self, pool: Pool, left: int, row: int) -> str:
+        match pool.kind:
+            case "units":
+                return f"its stock ({pool.capacity} in all) is used up"
+            case "codes":
+                return f"its coupon codes ({pool.capacity} in all) are used up"
+            case "budget":
+                campaign = self.catalogue.campaigns[self.catalogue.offers[row].campaign or ""]
+                currency = campaign.budget.currency if campaign.budget is not None else self.catalogue.currency
+                worth, rest, wanted = (to_major(one, currency) for one in (pool.capacity, left, pool.amount + pool.later))
+                return f"the budget of its campaign ({worth} {currency}) has {rest} left, and it may take {wanted}"
 
     def _why(self, offer: Chosen) -> str:
         if offer.repeats:

@@ -180,8 +180,8 @@ class Gates:
             return ~columns.stocked
         mask = columns.everything
         for pool, left in situation.stock_left.items():
-            if left <= 0 and pool in columns.pool_rows:
-                mask = mask & ~columns.pool_rows[pool]
+            if pool in columns.taken_of:
+                mask = mask & (columns.taken_of[pool] <= max(left, 0))
         return self._without_refused(mask, "stock")
 
     def _without_refused(self, mask: BoolArray, stage: str) -> BoolArray:

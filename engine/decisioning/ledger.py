@@ -43,6 +43,8 @@ class Entry(Struct, frozen=True, array_like=True):
     at: Millis = Millis(0)
     expires: Millis = Millis(0)
     scopes: tuple[str, ...] = ()
+    coupon: str = ""
+    """The customer's own code, where the offer gives one."""
 
     @property
     def decision_id(self) -> str:

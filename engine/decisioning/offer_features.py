@@ -59,7 +59,7 @@ def _readings(offer: Offer) -> tuple[float, ...]:
         offer.cost.minor / 100,
         float(offer.kind == "sell"),
         float(offer.stock is not None),
-        float(offer.redeemed_when is not None and bool(offer.redeemed_when.coupon)),
+        float(offer.coupons is not None or (offer.redeemed_when is not None and bool(offer.redeemed_when.coupon))),
         float(bool(offer.promotes.products)),
         float(len(offer.promotes.categories)),
         offer.attribution_window_days,

@@ -71,6 +71,15 @@ class Price(Struct, frozen=True, kw_only=True):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
 
 
+class Coupons(Struct, frozen=True, kw_only=True):
+    """Codes of which each contact gets one of its own: written here, one a line of a `file`, or `count` made with a `prefix`."""
+
+    codes: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=100_000)] = ()
+    file: Annotated[str, Meta(max_length=200)] = ""
+    prefix: Annotated[str, Meta(max_length=50)] = ""
+    count: Annotated[int, Meta(ge=0, le=100_000)] = 0
+
+
 class JustBought(Struct, frozen=True, kw_only=True):
     """How long after a purchase the same thing is not offered: the product, and others of its category. 0 is at once."""
 
@@ -82,7 +91,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """One thing that can be said to a customer.
 
     `attribution_window_days` is how long after the contact a sale still counts to it. `boost` is the marketer's lever
-    on the value. `margin` is what a redemption earns and `cost` what a contact costs. `purpose` is the consent that is
+    on the value. `margin` is what a redemption earns and `cost` what a contact costs; what a redemption costs a budget is `redemption_cost`, or the
+    discount where the price tells it in money. `purpose` is the consent that is
     needed; it matters for `sell` and `thank_you` only.
     """
 
@@ -98,6 +108,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     channels: tuple[ChannelName, ...] = ()
     locales: tuple[str, ...] = ()
     stock: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    coupons: Coupons | None = None
     caps: tuple[Cap, ...] = ()
     eligible_when: Annotated[tuple[Condition, ...], Meta(extra={"written": "conditions"})] = ()
     promotes: Promotes = Promotes()
@@ -110,6 +121,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     price: Price | None = None
     margin: Money = Money()
     cost: Money = Money()
+    redemption_cost: Money | None = None
     attribution_window_days: Days = 14.0
 
 

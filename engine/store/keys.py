@@ -30,6 +30,8 @@
 | `lrn:commands` | stream of what operators ask of models | `regulars models` | as long as the journal |
 | `beat:name` | sign of life of an engine or a learner | that process | 15 seconds |
 | `meta` | shard count, salt | first start | for ever |
+| `codes:{offer}:*` | coupon codes: given to whom, until when, and those that nobody had | coupon scripts | with the offer |
+| `budget:{campaign}:*` | money set aside and spent, and until when | budget script | with the campaign |
 
 The braces are a hash tag: what must change together lives in one slot.
 """
@@ -39,6 +41,8 @@ BEAT_SECONDS = 15
 """How long a sign of life counts."""
 OFFERS_SECONDS = 200 * 86_400
 """How long the names of a catalogue's offers are kept after its last use: longer than any log of its decisions."""
+from typing import Literal
+
 
 
 def events(shard: int) -> str:
@@ -143,3 +147,11 @@ def snapshot(model: str) -> str:
 
 def beat(name: str) -> str:
     return f"beat:{name}"
+def codes(offer_id: str, what: Literal["ends", "given", "new", "list"]) -> str:
+    return f"codes:{{{offer_id}}}:{what}"
+
+
+def budget(pool: str, what: Literal["ends", "amounts"]) -> str:
+    return f"budget:{{{pool}}}:{what}"
+
+

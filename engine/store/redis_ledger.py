@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Final, assert_never, cast
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from engine.decisioning.decision import Take
-from engine.decisioning.ledger import Claim, Ledger, Refusal, Sticky, decode_ledger
+from engine.decisioning.ledger import REDEEMED, Claim, Ledger, Refusal, Sticky, decode_ledger
+from engine.decisioning.pools import Pool, codes_digest
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.store import keys
 
@@ -34,6 +35,13 @@ def _script(name: str) -> tuple[str, str]:
 _COMMIT, _COMMIT_HASH = _script("decision_commit")
 _MARK, _MARK_HASH = _script("ledger_mark")
 _RESERVE, _RESERVE_HASH = _script("stock_reserve")
+_COUPON, _COUPON_HASH = _script("coupon_reserve")
+_FILL, _FILL_HASH = _script("coupon_fill")
+_BUDGET, _BUDGET_HASH = _script("budget_reserve")
+SCRIPTS = (_COMMIT, _MARK, _RESERVE, _COUPON, _FILL, _BUDGET)
+REDEMPTION = "|redeemed"
+_CODES: Final = ("ends", "given", "new")
+_NEVER = float("inf")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -122,24 +130,98 @@ def queue_mark(
 
 
 def queue_take(pipe: "Pipeline", take: Take, decision_id: str, now: int) -> None:
-    """Queue the reservation of one unit; the reply is 1 where it is the decision's, 0 where none is left."""
+    """Queue the reservation of what an offer takes; `granted` reads the reply."""
     until = "+inf" if take.keep else take.expires
-    pipe.evalsha(_RESERVE_HASH, 1, keys.stock(take.pool), decision_id, take.capacity, now, until)
+    match take.kind:
+        case "units":
+            pipe.evalsha(_RESERVE_HASH, 1, keys.stock(take.pool), decision_id, take.capacity, now, until)
+        case "codes":
+            names = [keys.codes(take.pool, what) for what in _CODES]
+            pipe.evalsha(_COUPON_HASH, len(names), *names, decision_id, now, until)
+        case "budget":
+            after = now + take.window_ms if take.keep else take.expires
+            money = (take.capacity, now, take.amount, until, take.later, after)
+            pipe.evalsha(_BUDGET_HASH, 2, *_budget(take.pool), spent_name(decision_id, take.offer_id), *money)
+        case other:
+            assert_never(other)
+
+
+def granted(take: Take, reply: Any) -> bool:
+    """Whether the reservation is the decision's; the reply for codes is the code itself."""
+    return isinstance(reply, bytes) and reply != b"" if take.kind == "codes" else reply == 1
+
+
+def queue_seen(pipe: "Pipeline", pool: Pool, decision_id: str, offer_id: str, state: int, at: int) -> None:
+    """Queue that a contact was seen, or redeemed: what it took does not come back.
+
+    What came back meanwhile, and was given to somebody else, stays where it is: no pool is ever exceeded.
+    """
+    match pool.kind:
+        case "units":
+            queue_keep(pipe, pool.name, decision_id)
+        case "codes":
+            pipe.zadd(keys.codes(pool.name, "ends"), {decision_id: _NEVER}, xx=True)
+        case "budget":
+            ends, name = keys.budget(pool.name, "ends"), spent_name(decision_id, offer_id)
+            pipe.zadd(ends, {name: _NEVER}, xx=True)
+            if pool.later:
+                until = _NEVER if state == REDEEMED else float(at + pool.window_ms)
+                pipe.zadd(ends, {name + REDEMPTION: until}, xx=True, gt=True)
+        case other:
+            assert_never(other)
 
 
 def queue_keep(pipe: "Pipeline", pool: str, decision_id: str) -> None:
     """Queue that a reserved unit was used. One that came back meanwhile stays where it is: stock is never exceeded."""
-    pipe.zadd(keys.stock(pool), {decision_id: float("inf")}, xx=True)
+    pipe.zadd(keys.stock(pool), {decision_id: _NEVER}, xx=True)
 
 
-def queue_release(pipe: "Pipeline", pool: str, decision_id: str) -> None:
-    """Queue that a unit reserved by a decision that was not admitted comes back at once."""
-    pipe.zrem(keys.stock(pool), decision_id)
+def queue_release(pipe: "Pipeline", take: Take, decision_id: str) -> None:
+    """Queue that what was reserved for a decision that was not admitted comes back at once."""
+    match take.kind:
+        case "units":
+            pipe.zrem(keys.stock(take.pool), decision_id)
+        case "codes":
+            pipe.zadd(keys.codes(take.pool, "ends"), {decision_id: 0.0}, xx=True)
+        case "budget":
+            name = spent_name(decision_id, take.offer_id)
+            pipe.zadd(keys.budget(take.pool, "ends"), {name: 0.0}, xx=True)
+            pipe.zadd(keys.budget(take.pool, "ends"), {name + REDEMPTION: 0.0}, xx=True)
+        case other:
+            assert_never(other)
+
+
+def queue_used(pipe: "Pipeline", pool: Pool, now: int) -> None:
+    """Queue how much of a pool is taken or reserved; capacity minus the reply is what is left."""
+    match pool.kind:
+        case "units":
+            queue_left(pipe, pool.name, now)
+        case "codes":
+            pipe.zcount(keys.codes(pool.name, "ends"), f"({now}", "+inf")
+        case "budget":
+            pipe.evalsha(_BUDGET_HASH, 2, *_budget(pool.name), "", 0, now)
+        case other:
+            assert_never(other)
 
 
 def queue_left(pipe: "Pipeline", pool: str, now: int) -> None:
-    """Queue how many units of a pool are taken or reserved; capacity minus the reply is what is left."""
+    """Queue how many units of a stock are taken or reserved."""
     pipe.zcount(keys.stock(pool), f"({now}", "+inf")
+
+
+def queue_codes(pipe: "Pipeline", offer_id: str, codes: Sequence[str]) -> None:
+    """Queue that these are the codes of a coupon pool now; the reply is how many of them nobody has had."""
+    names = [keys.codes(offer_id, what) for what in ("list", "given", "new")]
+    pipe.evalsha(_FILL_HASH, len(names), *names, codes_digest(codes), *codes)
+
+
+def spent_name(decision_id: str, offer_id: str) -> str:
+    """Under what name a budget holds the money for one offer of a decision; with `REDEMPTION` behind it, for its redemption."""
+    return f"{decision_id}|{offer_id}"
+
+
+def _budget(pool: str) -> tuple[str, str]:
+    return keys.budget(pool, "ends"), keys.budget(pool, "amounts")
 
 
 async def run(client: "Redis", queue: Sequence[Any]) -> list[Any]:
@@ -172,7 +254,7 @@ async def _execute(client: "Redis", queue: Sequence[Any]) -> list[Any]:
 async def teach(client: "Redis") -> None:
     """Make the scripts known to the server; once at start-up spares the first request a second round trip."""
     async with client.pipeline(transaction=False) as pipe:
-        for text in (_COMMIT, _MARK, _RESERVE):
+        for text in SCRIPTS:
             pipe.script_load(text)
         await pipe.execute()
 

@@ -26,6 +26,7 @@ from engine.errors import StoreUnavailable
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import Admitted
 from engine.store import keys
+from engine.store.redis_ledger import SCRIPTS
 
 Word = bytes | str | int
 Command = tuple[Word, ...]
@@ -189,9 +190,9 @@ class _Recorder:
     def evalsha(self, sha: str, count: int, *rest: Word) -> None:
         self.commands.append(("EVALSHA", sha, count, *rest))
 
-    def zadd(self, name: str, mapping: dict[str, float], xx: bool = False) -> None:
+    def zadd(self, name: str, mapping: dict[str, float], xx: bool = False, gt: bool = False) -> None:
         scored = [word for member, score in mapping.items() for word in (repr(score), member)]
-        self.commands.append(("ZADD", name, *(("XX",) if xx else ()), *scored))
+        self.commands.append(("ZADD", name, *(("XX",) if xx else ()), *(("GT",) if gt else ()), *scored))
 
     def zrem(self, name: str, *members: Word) -> None:
         self.commands.append(("ZREM", name, *members))
@@ -210,5 +211,4 @@ def commands_of(*queued: Callable[[Any], None]) -> list[Command]:
 
 def ledger_scripts() -> list[Script]:
     """The scripts that `redis_ledger` calls by their hash."""
-    folder = files("engine.store").joinpath("lua")
-    return [Script(folder.joinpath(f"{name}.lua").read_text()) for name in ("decision_commit", "ledger_mark", "stock_reserve")]
+    return [Script(text) for text in SCRIPTS]

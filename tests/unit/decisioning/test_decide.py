@@ -201,10 +201,10 @@ def test_caps_of_campaign_and_tag_count_over_all_their_offers_also_within_a_slat
         assert chosen in ({"a", "c"}, {"b"})
 
 
-def test_stocked_offer_takes_a_unit_and_a_budget_what_its_dearest_offer_costs() -> None:
+def test_stocked_offer_takes_a_unit_and_of_a_budget_what_its_contact_and_redemption_cost() -> None:
     weeks = Campaign(id="weeks", budget=Money(1000, "EUR"))
     offers = [
-        shop.offer("a", campaign="weeks", cost=Money(30, "EUR"), stock=5),
+        shop.offer("a", campaign="weeks", cost=Money(30, "EUR"), redemption_cost=Money(250, "EUR"), stock=5),
         shop.offer("b", campaign="weeks", cost=Money(40, "EUR"), status="paused"),
     ]
     policy = shop.policy()
@@ -212,7 +212,10 @@ def test_stocked_offer_takes_a_unit_and_a_budget_what_its_dearest_offer_costs() 
 
     decision = decide(shop.situation(ANNA), catalogue, shop.scorers(catalogue), policy)
 
-    assert {(take.pool, take.capacity) for take in decision.takes} == {("a", 5), ("campaign:weeks", 25)}
+    assert {(take.pool, take.capacity, take.amount, take.later) for take in decision.takes} == {
+        ("a", 5, 1, 0),
+        ("campaign:weeks", 1000, 30, 250),
+    }
 
 
 # -- ranking ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""Coupon codes and budgets over HTTP: everybody's own code, and no minor unit beyond the budget."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import Client
+from redis import Redis
+
+from engine.store import keys
+from tests.integration.api_client import api_client, consent, fold, write_catalogue
+
+POLICY = """\
+placements:
+  hero: {channel: web, sticky_seconds: 600}
+  side: {channel: web}
+  till: {channel: pos, shown_when: decided}
+reservation_seconds: 1
+"""
+OFFERS = """\
+offers:
+  - {id: ten, kind: sell, placements: [hero], coupons: {codes: [A1, B2]}, promotes: {categories: [tea]},
+     content: {default: {title: Ten percent}}}
+  - {id: dear, kind: sell, placements: [side, till], campaign: weeks, cost: 0.30 EUR, redemption_cost: 2.00 EUR,
+     content: {default: {title: Two euros}}, redeemed_when: {event: offer_accepted}}
+"""
+CAMPAIGNS = "campaigns:\n  - {id: weeks, budget: 5.00 EUR}\n"
+
+
+@pytest.fixture
+def client(redis_url: str, tmp_path: Path) -> Iterator[Client]:
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "campaigns" / "all.yaml").write_text(CAMPAIGNS)
+    with api_client(redis_url, catalogue=write_catalogue(tmp_path, POLICY, OFFERS), decision_deadline_ms=2000) as client:
+        yield client
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Any]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+def decided(client: Client, user: str, place: str = "hero", **fields: Any) -> dict[str, Any]:
+    client.post("/v1/events", json=consent(name=f"c-{user}", user_id=user))
+    body = {"user_id": user, "placements": [{"name": place}], **fields}
+    answer: dict[str, Any] = client.post("/v1/decisions", json=body).json()
+    return answer
+
+
+def offers(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer["placements"][0]["offers"]
+    return found
+
+
+def told(client: Client, user: str, what: str, answer: dict[str, Any]) -> None:
+    offer = offers(answer)[0]["offer_id"]
+    event = {"id": f"{what}-{user}", "type": what, "user_id": user, "decision_id": answer["decision_id"], "offer_id": offer}
+    assert client.post("/v1/events", json=event).json()["accepted"] == 1
+
+
+def set_aside(redis: Any) -> int:
+    """Minor units that the budget has promised or spent, of which nothing is over."""
+    return int(redis.hget(keys.budget("campaign:weeks", "amounts"), "=") or 0)
+
+
+def test_everybody_gets_a_code_of_their_own_and_a_reload_shows_it_again(client: Client) -> None:
+    answers = {user: [decided(client, user) for _ in range(2)] for user in ("u-1", "u-2", "u-3")}
+
+    codes = {user: [[offer["coupon"] for offer in offers(one)] for one in both] for user, both in answers.items()}
+
+    assert sorted(codes["u-1"][0] + codes["u-2"][0]) == ["A1", "B2"]
+    assert codes["u-1"][0] == codes["u-1"][1]
+    assert codes["u-3"] == [[], []]
+    assert answers["u-3"][0]["placements"][0]["reason"] == "capped"
+
+
+def test_a_repeated_request_and_a_dry_run_take_no_second_code(client: Client, redis: Any) -> None:
+    first, again = (decided(client, "u-1", request_id="r-1") for _ in range(2))
+    dry = decided(client, "u-2", dry_run=True)
+
+    assert offers(first) == offers(again)
+    assert "coupon" not in offers(dry)[0]
+    assert redis.hlen(keys.codes("ten", "given")) == 1
+
+
+def test_an_order_with_the_customers_own_code_redeems_the_offer(client: Client, redis_url: str) -> None:
+    mine, other = decided(client, "u-1"), decided(client, "u-2")
+    told(client, "u-1", "offer_viewed", mine)
+    for order, coupon in (("o-1", offers(other)[0]["coupon"]), ("o-2", offers(mine)[0]["coupon"])):
+        lines = [{"product_id": "p", "category": "bread", "price": 100}]
+        data = {"order_id": order, "currency": "EUR", "coupon": coupon, "products": lines}
+        client.post("/v1/events", json={"id": order, "type": "order_completed", "user_id": "u-1", "data": data})
+        fold(redis_url)
+        outcome = client.get(f"/v1/decisions/{mine['decision_id']}").json()["placements"][0]["offers"][0]["outcome"]
+        assert outcome["redeemed"] is (order == "o-2")
+
+
+def test_a_code_that_nobody_looked_at_comes_back_and_one_that_was_seen_does_not(client: Client, redis: Any) -> None:
+    seen, unseen = decided(client, "u-1"), decided(client, "u-2")
+    told(client, "u-1", "offer_viewed", seen)
+    redis.zadd(keys.codes("ten", "ends"), {unseen["decision_id"]: 1}, xx=True)
+
+    later = [offers(decided(client, user, at="2030-01-01T00:00:00Z")) for user in ("u-3", "u-4")]
+
+    assert [[offer["coupon"] for offer in one] for one in later] == [[offers(unseen)[0]["coupon"]], []]
+
+
+def test_a_budget_is_spent_by_views_and_redemptions_and_never_beyond(client: Client, redis: Any) -> None:
+    first, second, third = (decided(client, f"u-{n}", "side") for n in range(3))
+    assert [len(offers(one)) for one in (first, second, third)] == [1, 1, 0]
+    assert set_aside(redis) == 460
+
+    told(client, "u-0", "offer_viewed", first)
+    told(client, "u-0", "offer_accepted", first)
+    until = time.monotonic() + 10
+    while not offers(decided(client, "u-3", "side")):
+        assert time.monotonic() < until, "what nobody looked at has to come back"
+        time.sleep(0.1)
+
+    assert set_aside(redis) == 230 + 230
+    assert redis.zscore(keys.budget("campaign:weeks", "ends"), f"{first['decision_id']}|dear|redeemed") == float("inf")
+
+
+def test_where_the_decision_is_the_contact_it_is_spent_at_once(client: Client, redis: Any) -> None:
+    answer = decided(client, "u-1", "till", channel="pos")
+
+    name = f"{answer['decision_id']}|dear"
+    ends = (
+        redis.zscore(keys.budget("campaign:weeks", "ends"), name),
+        redis.zscore(keys.budget("campaign:weeks", "ends"), name + "|redeemed"),
+    )
+    assert ends[0] == float("inf") > ends[1] > 0
+    assert set_aside(redis) == 230
