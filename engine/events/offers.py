@@ -12,6 +12,7 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `vector` is the base64 of the little-endian float32 readings that the arm was scored with; `propensity` the
     probability it had of being chosen in its position, given those above. `learn` is false where nothing was drawn.
+    `cost_minor` is what the contact costs the shop once it was seen, `redemption_cost_minor` what taking it costs besides.
     """
 
     offer_id: Identifier
@@ -29,6 +30,8 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shown_when: Literal["viewed", "decided"] = "viewed"
     learn: bool = True
     vector: str = ""
+    cost_minor: int = 0
+    redemption_cost_minor: int = 0
 
 
 class Allowed(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from engine.profiles.decay import Block
 MOST_OPEN = 64
 MOST_OFFERS = 150
 MOST_DISMISSED = 32
+MOST_CAMPAIGNS = 150
 SUMS = Block(("shown", "clicked", "redeemed", "dismissed"), (7.0, 28.0, 112.0))
 _SEPARATOR = "\x1f"
 
@@ -39,6 +40,8 @@ class OpenOffer(Struct, frozen=True, array_like=True):
     coupon: str = ""
     campaign: str = ""
     learn: bool = True
+    cost: int = 0
+    redemption_cost: int = 0
 
 
 class Tally(Struct, frozen=True, array_like=True):
@@ -64,6 +67,8 @@ class OfferHistory(Struct, frozen=True, array_like=True):
     clicked: int = 0
     redeemed: int = 0
     dismissed: dict[str, int] = {}
+    reached: dict[str, int] = {}
+    """Campaigns of which something was shown, and when first."""
 
     def happened(self, index: int, what: Literal["shown", "clicked", "redeemed"], at: int) -> "OfferHistory":
         """An open offer was shown, clicked or redeemed, once each; a click or a redemption of an offer proves it was shown."""
@@ -73,6 +78,7 @@ class OfferHistory(Struct, frozen=True, array_like=True):
         changed, facet = offer, self
         if what == "shown" and not offer.viewed_at:
             changed = replace(offer, viewed_at=at)
+            facet = replace(facet, reached=_reached(facet.reached, {offer.campaign: at} if offer.campaign else {}))
         elif what == "clicked" and not offer.clicked_at:
             if not offer.viewed_at:
                 facet = self.happened(index, "shown", at)
@@ -139,6 +145,7 @@ class OfferHistory(Struct, frozen=True, array_like=True):
             self.clicked + other.clicked,
             self.redeemed + other.redeemed,
             _dismissed(self.dismissed, other.dismissed),
+            _reached(self.reached, other.reached),
         )
 
 
@@ -148,6 +155,15 @@ def _dismissed(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
         return mine or theirs
     both = {name: max(mine.get(name, 0), theirs.get(name, 0)) for name in {*mine, *theirs}}
     return {name: both[name] for name in sorted(sorted(both, key=lambda name: (both[name], name))[-MOST_DISMISSED:])}
+
+
+def _reached(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
+    """When something of each campaign was first shown; beyond the most that are kept, the newest."""
+    if not mine or not theirs:
+        return mine or theirs
+    both = {name: min(mine.get(name, at), at) for name, at in theirs.items()}
+    both = {**{name: at for name, at in mine.items() if name not in both}, **both}
+    return {name: both[name] for name in sorted(sorted(both, key=lambda name: (both[name], name))[-MOST_CAMPAIGNS:])}
 
 
 def _opened(chosen: ChosenOffer, decision_id: str, at: int) -> OpenOffer:
@@ -163,6 +179,8 @@ def _opened(chosen: ChosenOffer, decision_id: str, at: int) -> OpenOffer:
         coupon=chosen.coupon,
         campaign=chosen.campaign,
         learn=chosen.learn,
+        cost=chosen.cost_minor,
+        redemption_cost=chosen.redemption_cost_minor,
     )
 
 

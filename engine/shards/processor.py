@@ -34,7 +34,7 @@ from engine.models.segments import SegmentRule
 from engine.moments import HOUR
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
-from engine.shards import trials
+from engine.shards import campaigns, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
@@ -248,6 +248,7 @@ class _Run:
     def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
             joined = trials.joined(self._handover.received(before, event))
+            self._commit.histogram.update(self._shard.histogram.add(campaigns.joined(before, joined)))
             self._closes(joined, trials.closing(joined))
             return self._stood(self._scheduled(joined, read.at), read.at)
         if event.anonymous_id or event.loyalty_id:
@@ -265,6 +266,7 @@ class _Run:
         if new.offers is not old.offers:
             for name in ("decided", "shown", "clicked", "redeemed"):
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
+            self._commit.histogram.update(self._shard.histogram.add(campaigns.moved(before, part_key, new.offers)))
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))

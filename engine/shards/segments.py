@@ -30,7 +30,10 @@ _IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 
 
 class Histogram:
-    """How many customers of a shard are in which bin of which reading, and in which group: `money:640`, `tier:heavy`."""
+    """How many customers of a shard are in which bin of which reading, and in which group: `money:640`, `tier:heavy`.
+
+    Other exact counts that move with single events stand beside them under names of their own (`engine.shards.campaigns`).
+    """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = dict(counts)
@@ -44,6 +47,16 @@ class Histogram:
             for name in names:
                 changes[name] = changes.get(name, 0) + by
         changed = {name: self._counts.get(name, 0) + by for name, by in changes.items() if by}
+        for name, count in changed.items():
+            if count:
+                self._counts[name] = count
+            else:
+                self._counts.pop(name, None)
+        return changed
+
+    def add(self, more: Mapping[str, int]) -> dict[str, int]:
+        """Counts that rise or fall by so much; returns those that changed, 0 where nothing is left."""
+        changed = {name: self._counts.get(name, 0) + by for name, by in more.items() if by}
         for name, count in changed.items():
             if count:
                 self._counts[name] = count
