@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.errors import RegularsError
@@ -36,6 +36,19 @@ def _sane_shard_count(shards: int) -> int:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+def _named(value: object) -> object:
+    """Text "a=x, b=y" becomes {"a": "x", "b": "y"}; what stands behind the first `=` may hold others."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if any(not name.strip() or not text.strip() for name, _, text in pairs):
+        raise ValueError("written as name=value, comma separated")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+NamedWords = Annotated[dict[str, str], NoDecode, BeforeValidator(_named)]
 
 
 class _Settings(BaseSettings):
@@ -117,6 +130,33 @@ class LearnSettings(_Settings):
     learn_idle_ms: int = Field(default=50, ge=1)
     learn_publish_ms: int = Field(default=200, ge=0, description="at most one commit in this time")
     catalogue: Path = DEFAULT_CATALOGUE
+
+
+class SenderSettings(_Settings):
+    """The process that sends what triggers lead to. Webhooks are `name=https://…`, comma separated, and each has a secret.
+
+    A claim has to be longer than everything that one attempt may take, or two attempts could overlap.
+    """
+
+    shards: Annotated[int, AfterValidator(_sane_shard_count)] = 64
+    catalogue: Path = DEFAULT_CATALOGUE
+    catalogue_poll_s: float = Field(default=2.0, gt=0)
+    webhooks: NamedWords = {}
+    webhook_secrets: NamedWords = Field(default={}, repr=False)
+    webhook_timeout_ms: int = Field(default=10_000, ge=10)
+    webhook_attempts: int = Field(default=16, ge=1, le=100)
+    webhook_first_pause_ms: int = Field(default=1_000, ge=1)
+    webhook_longest_pause_s: int = Field(default=3_600, ge=1)
+    sender_workers: int = Field(default=8, ge=1, le=64)
+    sender_claim_ms: int = Field(default=60_000, ge=100)
+    sender_idle_ms: int = Field(default=200, ge=1, le=5_000)
+
+    @model_validator(mode="after")
+    def _signed(self) -> "SenderSettings":
+        unsigned = sorted(set(self.webhooks) - set(self.webhook_secrets))
+        if unsigned:
+            raise ValueError(f"no secret is set for the webhook {unsigned[0]}: add {unsigned[0]}=… to REGULARS_WEBHOOK_SECRETS")
+        return self
 
 
 class RetentionSettings(_Settings):

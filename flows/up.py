@@ -20,6 +20,7 @@ from flows.supervise import ChildSpec, Interrupted, Store, Supervisor, fresh_fol
 log = logging.getLogger(__name__)
 
 _SAY_NOT_READY_EVERY_S: Final = 10.0
+_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class DataInUse(RegularsError):
@@ -61,6 +62,7 @@ def main(
                     "REGULARS_ENGINES": str(up.engines),
                     "REGULARS_HOST": api.host,
                     "REGULARS_PORT": str(door.getsockname()[1]),
+                    "REGULARS_URL": _within_reach(*door.getsockname()[:2]),
                 } | ({"REGULARS_CATALOGUE": str(catalogue.resolve())} if catalogue else {})
                 supervisor.add(children(told, door, up.engines, api.api_workers))
                 _keep_alive(supervisor, api, door)
@@ -85,6 +87,7 @@ def children(told: dict[str, str], door: socket.socket, engines: int, api_worker
         for index in range(engines)
     ]
     table.append(ChildSpec("learn", regulars_command("learn"), told | {"REGULARS_PART": "learn"}, stage=1))
+    table.append(ChildSpec("act", regulars_command("act"), told | {"REGULARS_PART": "act"}, stage=0))
     table.extend(
         ChildSpec(
             f"api-{index}",
@@ -156,7 +159,7 @@ def _keep_alive(supervisor: Supervisor, api: ApiSettings, door: socket.socket) -
 
 def _missing(host: str, port: int) -> str | None:
     """None when `/readyz` answers 200; else what it says is missing."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    reachable = _REACHABLE.get(host, host)
     connection = http.client.HTTPConnection(reachable, port, timeout=1.0)
     try:
         with suppress(OSError, http.client.HTTPException):
@@ -167,6 +170,12 @@ def _missing(host: str, port: int) -> str | None:
         return "the API does not answer yet"
     finally:
         connection.close()
+
+
+def _within_reach(host: str, port: int) -> str:
+    """The API's address for a child on this machine."""
+    reachable = _REACHABLE.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _announce(api: ApiSettings, host: str, port: int) -> None:

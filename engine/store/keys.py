@@ -21,6 +21,8 @@
 | `outbox:{s}` | stream of events for other shards | shard commit, emptied by the relay | until relayed |
 | `dec:{s}` | stream of decisions and outcomes | shard commit | 90 days |
 | `act:{s}` | stream of triggers whose wait is over | shard commit, emptied by the sender | until taken over |
+| `sent:{act}:queue` `:dead` `:done` | actions by when to look at them, or since when they are over | sender | 14 or 90 days |
+| `sent:{act}:r:id` | an action on its way; then its outcome, without the customer | sender | dead 14 days, over 90 |
 | `led:{s}:customer` | contact ledger | decision commit | until its caps forget |
 | `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
 | `offers:catalogue` | names of a catalogue's offers in order, by its version | API | 200 days from its last use |
@@ -119,6 +121,16 @@ def outbox(shard: int) -> str:
 
 def actions(shard: int) -> str:
     return f"act:{{{shard}}}"
+
+
+ACTION_QUEUE = "sent:{act}:queue"
+ACTIONS_DEAD = "sent:{act}:dead"
+ACTIONS_DONE = "sent:{act}:done"
+"""The sender's own slot: what a shard has handed over belongs to no shard any more."""
+
+
+def delivery(action_id: str) -> str:
+    return f"sent:{{act}}:r:{action_id}"
 
 
 def decisions(shard: int) -> str:

@@ -50,7 +50,7 @@ def test_the_only_line_says_where_it_answers_and_that_it_has_no_keys(running: Up
 
 
 def test_every_child_runs_under_its_name(running: Up) -> None:
-    assert set(running.children()) == {"redis", "engine-0", "engine-1", "learn", "api-0", "api-1"}
+    assert set(running.children()) == {"redis", "engine-0", "engine-1", "learn", "act", "api-0", "api-1"}
     assert httpx.get(f"{running.url}/readyz").status_code == 200
 
 
@@ -61,7 +61,7 @@ def test_an_accepted_event_reaches_the_profile(running: Up) -> None:
     wait_until(lambda: events_of(running, "first") == 1, what="the purchase in the profile")
 
 
-@pytest.mark.parametrize("name", ["engine-0", "engine-1", "learn", "api-0", "redis"])
+@pytest.mark.parametrize("name", ["engine-0", "engine-1", "learn", "act", "api-0", "redis"])
 def test_a_killed_child_comes_back_and_nothing_accepted_is_lost(running: Up, name: str) -> None:
     before = running.children()[name]
     assert before.pid is not None
@@ -170,7 +170,7 @@ def test_with_a_redis_of_ones_own_none_is_started_and_it_is_left_running(
     redis_url: str, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with up(tmp_path_factory.mktemp("up"), "--redis-url", redis_url) as system:
-        assert set(system.children()) == {"engine-0", "learn", "api-0"}
+        assert set(system.children()) == {"engine-0", "learn", "act", "api-0"}
         assert send(system, bought("elsewhere", 1)).status_code == 202
         assert system.stop() == 0
 

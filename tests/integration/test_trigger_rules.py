@@ -1,6 +1,7 @@
 """A decision for an action: the trigger's own rules hold beside those of offers, and quiet hours say when they end."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_in_quiet_hours_a_message_is_told_when_to_ask_again(redis_url: str, shop
 
 
 def test_only_a_secret_key_asks_for_a_trigger(redis_url: str, shop: Path) -> None:
-    keys = {"secret_keys": ("s-1",), "write_keys": ("w-1",)}
+    keys: dict[str, Any] = {"secret_keys": ("s-1",), "write_keys": ("w-1",)}
     wanted = {"user_id": "u-1", "placements": [{"name": "message"}], "trigger": "anybody"}
     with api_client(redis_url, catalogue=shop, **keys) as client:
         refused = client.post("/v1/decisions", json=wanted, headers={"authorization": "Bearer w-1"})
