@@ -344,11 +344,11 @@ class Serving:
         got = [take for take, reply in zip(takes, taken, strict=True) if granted(take, reply)]
         missing = next((take for take in takes if take not in got), None)
         if missing is None:
+            codes = {take.offer_id: reply.decode() for take, reply in zip(takes, taken, strict=True) if take.kind == "codes"}
+            question.decision = decision.with_codes(codes) if codes else decision
             return None
         self._stock.used_up(missing.pool)
         self._release(got, decision)
-            codes = {take.offer_id: reply.decode() for take, reply in zip(takes, taken, strict=True) if take.kind == "codes"}
-            question.decision = decision.with_codes(codes) if codes else decision
         placement = next(offer.placement for offer in decision.offers if offer.offer_id == missing.offer_id)
         return Refusal(missing.offer_id, placement, "stock")
 

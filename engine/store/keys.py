@@ -27,24 +27,24 @@
 | `req:{s}:customer:request` | answer to a request id | decision commit | 24 hours |
 | `offers:catalogue` | names of a catalogue's offers in order, by its version | API | 200 days from its last use |
 | `stock:offer` | units reserved and taken | stock script | with the offer |
+| `codes:{offer}:*` | coupon codes: given to whom, until when, and those that nobody had | coupon scripts | with the offer |
+| `budget:{campaign}:*` | money set aside and spent, and until when | budget script | with the campaign |
 | `lrn:*`, `snap:model` | checkpoint, offsets, journal; published numbers | model commit | for ever |
 | `lrn:kept:model:source:version` | a good version of a model | model commit | the last twenty or so, recent ones dense |
 | `lrn:commands` | stream of what operators ask of models | `regulars models` | as long as the journal |
 | `beat:name` | sign of life of an engine or a learner | that process | 15 seconds |
 | `meta` | shard count, salt | first start | for ever |
-| `codes:{offer}:*` | coupon codes: given to whom, until when, and those that nobody had | coupon scripts | with the offer |
-| `budget:{campaign}:*` | money set aside and spent, and until when | budget script | with the campaign |
 
 The braces are a hash tag: what must change together lives in one slot.
 """
+
+from typing import Literal
 
 META = "meta"
 BEAT_SECONDS = 15
 """How long a sign of life counts."""
 OFFERS_SECONDS = 200 * 86_400
 """How long the names of a catalogue's offers are kept after its last use: longer than any log of its decisions."""
-from typing import Literal
-
 
 
 def events(shard: int) -> str:
@@ -153,12 +153,6 @@ def stock(offer_id: str) -> str:
     return f"stock:{offer_id}"
 
 
-def snapshot(model: str) -> str:
-    return f"snap:{model}"
-
-
-def beat(name: str) -> str:
-    return f"beat:{name}"
 def codes(offer_id: str, what: Literal["ends", "given", "new", "list"]) -> str:
     return f"codes:{{{offer_id}}}:{what}"
 
@@ -167,3 +161,9 @@ def budget(pool: str, what: Literal["ends", "amounts"]) -> str:
     return f"budget:{{{pool}}}:{what}"
 
 
+def snapshot(model: str) -> str:
+    return f"snap:{model}"
+
+
+def beat(name: str) -> str:
+    return f"beat:{name}"
