@@ -5,6 +5,7 @@ the lap before had seen. So nothing is written for it and no event is kept twice
 from everybody's newest purchase, and until then what was published last stays.
 """
 
+import time
 from collections.abc import Mapping
 
 from engine.features.companions import Companions
@@ -20,8 +21,10 @@ FIT_EVERY_S = 60.0
 class CompanionLap:
     """Where the lap is, what it has learned, and the weights as of the last fit."""
 
-    def __init__(self, store: RedisLearnerStore, published: Companions) -> None:
+    def __init__(self, store: RedisLearnerStore, published: Companions, profiling: bool = True) -> None:
         self.companions = published
+        self._profiling = profiling
+        """Whether customers show theirs who have not said whether they want to be profiled."""
         self._store = store
         self._sums = CompanionSums()
         self._cursor = 0
@@ -35,7 +38,8 @@ class CompanionLap:
         if not popularity:
             return False
         self._cursor, profiles = self._store.some_profiles(self._cursor, AT_ONCE)
-        parts = [profile.whole for profile in profiles]
+        wall_ms = time.time_ns() // 1_000_000
+        parts = [profile.whole for profile in profiles if profile.may_profile(wall_ms, self._profiling)]
         fresh = [part for part in parts if part.purchases.last and part.purchases.last[-1].at > self._after]
         self._newest = max([self._newest, *(part.purchases.last[-1].at for part in fresh)])
         self._sums.learn(fresh, popularity)

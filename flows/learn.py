@@ -19,6 +19,7 @@ from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
 from config.settings import LearnSettings
 from engine.decisioning.offer_features import OFFER_NAMES
+from engine.decisioning.policy import Policy
 from engine.errors import Fenced, StoreUnavailable
 from engine.features.affinity import CROSS_NAMES
 from engine.features.companions import NOTHING_KNOWN, Companions
@@ -76,6 +77,7 @@ class Learning:
         name: str = "learn",
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         segments: SegmentRule | None = None,
+        profiling: bool = True,
     ) -> None:
         self._store = store
         self._name = name
@@ -98,7 +100,7 @@ class Learning:
         self._committed_at = self._looked_at = self._beaten_at = float("-inf")
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
-        self._companions = CompanionLap(store, self._last_companions())
+        self._companions = CompanionLap(store, self._last_companions(), profiling)
         self._cut_points = CutPoints(RedisFacts(store.client, shards), segments or SegmentRule())
 
     def _last_companions(self) -> Companions:
@@ -303,7 +305,7 @@ def main(*, redis_url: str) -> int:
         signal.signal(number, stop)
     store = RedisLearnerStore(redis_url)
     try:
-        learning = _opened(store, inputs, settings, policy.value.segments, stop, name)
+        learning = _opened(store, inputs, settings, policy, stop, name)
         if learning is not None:
             run(learning, stop, settings.learn_idle_ms)
     except Fenced as fenced:
@@ -315,7 +317,7 @@ def main(*, redis_url: str) -> int:
 
 
 def _opened(
-    store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, segments: SegmentRule, stop: Stop, name: str
+    store: RedisLearnerStore, inputs: Inputs, settings: LearnSettings, policy: Policy, stop: Stop, name: str
 ) -> Learning | None:
     """The learners as the last commit left them; waits for Redis, None if asked to stop meanwhile."""
     wait_s = _FIRST_WAIT_S
@@ -328,7 +330,8 @@ def _opened(
                 settings.learn_batch_examples,
                 settings.learn_publish_ms,
                 name,
-                segments=segments,
+                segments=policy.value.segments,
+                profiling=policy.consent.profiling_by_default,
             )
         except StoreUnavailable as away:
             LOG.warning("Redis is away", extra={"why": str(away), "again_in_s": wait_s})

@@ -148,7 +148,8 @@ def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segme
 
 def _rules(folder: Path) -> tuple[ChurnRule, SegmentRule]:
     policy = load_catalogue(folder).policy
-    return ChurnRule(horizon_days=policy.churn.horizon_days), policy.value.segments
+    churn = ChurnRule(horizon_days=policy.churn.horizon_days, profiling=policy.consent.profiling_by_default)
+    return churn, policy.value.segments
 
 
 def _fenced(error: Fenced) -> int:

@@ -1,13 +1,15 @@
 """What is left of a situation when the customer does not want to be profiled.
 
-Consent, wishes, identity and the records of service stay: they say what may be done and what is owed. What the customer did is
-not read, so no rule about it holds and nobody is scored: offers are those for everybody, by what is popular.
+Consent, wishes (an offer that was waved away is one), identity and the records of service stay: they say what may be done and
+what is owed. What the customer did is not read, so no rule about it holds and nobody is scored: offers are those for everybody,
+by what is popular.
 """
 
 from msgspec.structs import replace
 
 from engine.decisioning.policy import Policy
 from engine.decisioning.situation import Situation
+from engine.profiles.offer_history import OfferHistory
 from engine.profiles.profile import Part
 
 
@@ -20,6 +22,7 @@ def without_history(part: Part) -> Part:
     """The part with what it says of rights and duties alone."""
     return Part(
         identity=part.identity,
+        offers=OfferHistory(dismissed=part.offers.dismissed),
         service=part.service,
         consent=part.consent,
         feedback=part.feedback,

@@ -22,7 +22,7 @@ from engine.profiles import (
     subscriptions,
 )
 from engine.profiles.browsing import Browsing
-from engine.profiles.consent import Consents
+from engine.profiles.consent import PROFILING, Consents
 from engine.profiles.experiment import Experiment
 from engine.profiles.feedback import Feedback
 from engine.profiles.identity import Identity
@@ -153,6 +153,11 @@ class Profile(Struct, frozen=True, array_like=True):
     def with_part(self, key: str, part: Part) -> "Profile":
         """With one part put in or replaced."""
         return replace(self, parts={**self.parts, key: part})
+
+    def may_profile(self, now: int, default: bool) -> bool:
+        """Whether what the customer did may be judged: what they said last, else `default`."""
+        said = [part.consent for part in self.parts.values() if PROFILING in part.consent.statements]
+        return reduce(Consents.merge, said).may_profile(now, default) if said else default
 
     @property
     def purchases(self) -> Purchases:

@@ -24,22 +24,26 @@ from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import LAST
 from engine.shards.commit import Waiting
-from engine.shards.timers import OFFERS, boundary_tag, churn_tag, offers_tag, purchase_tag
+from engine.shards.timers import CHURN, OFFERS, PURCHASE, boundary_tag, churn_tag, offers_tag, purchase_tag
 
 _ENCODER = msgspec.msgpack.Encoder()
 _WAITING = msgspec.msgpack.Decoder(list[Waiting])
+READINGS = (CHURN, PURCHASE, OFFERS)
+"""Kinds of alarms under whose tags readings wait."""
 _PURCHASE_MS = int(scoring.PURCHASE_DAYS * DAY)
 
 
 class ChurnRule(msgspec.Struct, frozen=True):
     """`horizon_days` of silence are churn; who has not bought for `silent_days` is not scored any more until they buy again.
 
-    `phase_ms` fixes one boundary for everybody, as an evaluation wants; None staggers them.
+    `phase_ms` fixes one boundary for everybody, as an evaluation wants; None staggers them. `profiling` is whether customers are
+    scored who have not said whether they may be.
     """
 
     horizon_days: int = 28
     silent_days: int = 182
     phase_ms: int | None = None
+    profiling: bool = True
 
 
 class Labels:
@@ -47,6 +51,10 @@ class Labels:
 
     def __init__(self, churn: ChurnRule) -> None:
         self._churn = churn
+
+    def may_profile(self, profile: Profile, at: int) -> bool:
+        """Whether the customer may be scored and learned from."""
+        return profile.may_profile(at, self._churn.profiling)
 
     def boundary_after(self, customer: str, at: int) -> Millis:
         """The first boundary strictly after `at`."""
@@ -65,7 +73,12 @@ class Labels:
         return boundary_tag(profile.key), profile.next_boundary
 
     def scored(self, profile: Profile, boundary: int) -> list[tuple[str, int, bytes]]:
-        """Readings at a boundary, for each label they wait for: the tag and time they wait under, and their bytes."""
+        """Readings at a boundary, for each label they wait for: the tag and time they wait under, and their bytes.
+
+        None of a customer who does not want to be profiled.
+        """
+        if not self.may_profile(profile, boundary):
+            return []
         vector = read_packed(profile, NO_REQUEST, Millis(boundary))
         stays = Waiting(scoring.CHURN, boundary, FINGERPRINT, vector)
         buys = Waiting(scoring.PURCHASE, boundary, FINGERPRINT, vector)
@@ -74,9 +87,10 @@ class Labels:
             (purchase_tag(boundary, profile.key), boundary + _PURCHASE_MS, _ENCODER.encode([buys])),
         ]
 
-    def offers_waiting(self, customer: str, event: OfferDecided) -> list[tuple[str, int, bytes]]:
+    def offers_waiting(self, profile: Profile, event: OfferDecided) -> list[tuple[str, int, bytes]]:
         """The readings of a decision's drawn offers, grouped by when their windows close."""
         at, decision_id = time_of(event), event.decision_id or event.id
+        learned = self.may_profile(profile, at)
         by_close: dict[int, list[Waiting]] = {}
         for chosen in event.data.offers:
             waiting = Waiting(
@@ -89,14 +103,16 @@ class Labels:
                 chosen.propensity,
                 event.data.variation,
             )
-            by_close.setdefault(at + chosen.attribution_window_ms, []).append(waiting)
+            by_close.setdefault(at + chosen.attribution_window_ms, []).extend([waiting] if learned else [])
         return [
-            (offers_tag(closes, decision_id, customer), closes, _ENCODER.encode(waiting)) for closes, waiting in by_close.items()
+            (offers_tag(closes, decision_id, profile.key), closes, _ENCODER.encode(waiting))
+            for closes, waiting in by_close.items()
         ]
 
     def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
-        waiting = _WAITING.decode(raw) if raw and not profile.moved_to else []
+        learned = raw and not profile.moved_to and self.may_profile(profile, at)
+        waiting = _WAITING.decode(raw) if learned else []
         if kind != OFFERS:
             return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting if profile.events], profile
         if profile.moved_to:

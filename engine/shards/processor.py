@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
-from engine.events.consent import ErasureRequested
+from engine.events.consent import ConsentUpdated, ErasureRequested
 from engine.events.decode import decode_canonical, times_of
 from engine.events.identity import IdentityClaimed, PartHandedOver
 from engine.events.offers import OURS, OfferDecided
@@ -32,6 +32,7 @@ from engine.ids import erased_name
 from engine.models.lift import ArmSums
 from engine.models.segments import SegmentRule
 from engine.moments import HOUR
+from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
 from engine.shards import campaigns, trials
@@ -49,7 +50,7 @@ from engine.shards.commit import (
     seen_week,
 )
 from engine.shards.handover import Handover
-from engine.shards.labels import Labels
+from engine.shards.labels import READINGS, Labels
 from engine.shards.segments import Following, value_example
 from engine.shards.shard import Shard
 from engine.shards.timers import OF_TRIGGERS, TRIAL, WAITING, parsed, trial_tag
@@ -250,7 +251,7 @@ class _Run:
             joined = trials.joined(self._handover.received(before, event))
             self._commit.histogram.update(self._shard.histogram.add(campaigns.joined(before, joined)))
             self._closes(joined, trials.closing(joined))
-            return self._stood(self._scheduled(joined, read.at), read.at)
+            return self._judged(self._stood(self._scheduled(joined, read.at), read.at), read.at)
         if event.anonymous_id or event.loyalty_id:
             self._commit.outbox.extend(self._handover.claims(before, event))
         part_key = route(event)
@@ -270,9 +271,22 @@ class _Run:
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))
-            for tag, due, waiting in self._labels.offers_waiting(after.key, event):
+            for tag, due, waiting in self._labels.offers_waiting(after, event):
                 self._alarms.wait(tag, due, waiting)
+        if isinstance(event, ConsentUpdated) and event.data.purpose == PROFILING:
+            after = self._judged(self._stood(after, at), at)
         return trials.responded(after, old.offers, new.offers, at)
+
+    def _judged(self, profile: Profile, at: int) -> Profile:
+        """The customer; where they do not want to be profiled, what was read of them and waits for its label is forgotten.
+
+        The alarms stay: they also end the time in which an offer can be taken.
+        """
+        if not self._labels.may_profile(profile, at):
+            for tag in self._shard.timers.of(profile.key):
+                if parsed(tag)[0] in READINGS:
+                    self._alarms.take(tag)
+        return profile
 
     def _closes(self, profile: Profile, closing: set[int]) -> None:
         for at in sorted(closing):
@@ -296,7 +310,9 @@ class _Run:
         return self._stood(self._scheduled(after, at), at)
 
     def _stood(self, profile: Profile, at: int) -> Profile:
-        """Where the customer stands now; a move is counted and told."""
+        """Where the customer stands now; a move is counted and told. Who does not want to be profiled stands nowhere."""
+        if not self._labels.may_profile(profile, at):
+            return self._segments.unplaced(profile)
         profile, moves = self._segments.stood(profile, at, self.live)
         self._count("segment_changes", moves)
         return profile
@@ -315,7 +331,8 @@ class _Run:
             boundary = profile.next_boundary
             for tag, due, waiting in self._labels.scored(profile, boundary):
                 self._alarms.wait(tag, due, waiting)
-            self._commit.examples.append(value_example(profile, boundary))
+            if self._labels.may_profile(profile, boundary):
+                self._commit.examples.append(value_example(profile, boundary))
             profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
             if profile.next_boundary:
                 self._alarms.set(*self._labels.boundary_timer(profile))

@@ -153,6 +153,9 @@ def value_example(profile: Profile, boundary: int) -> bytes:
     return _ENCODER.encode(example)
 
 
+_NOWHERE = Standing()
+
+
 class Following:
     """The segments of a shard while one batch is folded: who moves, who leaves, and by which cut points."""
 
@@ -192,6 +195,13 @@ class Following:
                 if not name.startswith("rfm_"):
                     to[name] = to.get(name, 0) + 1
         return replace(profile, standing=after), int(moved)
+
+    def unplaced(self, profile: Profile) -> Profile:
+        """The customer without a place among the others: they do not want to be compared."""
+        if profile.standing == _NOWHERE:
+            return profile
+        self.left(profile)
+        return replace(profile, standing=_NOWHERE)
 
     def left(self, profile: Profile) -> None:
         """The customer is not of this shard any more."""
