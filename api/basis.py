@@ -9,7 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 
+from api.customer_state import Known
 from config.catalogue_files import Loaded
+from engine.decisioning.in_tier import TierTable
+from engine.decisioning.loyalty import account, held_and_below, judged, next_tier
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
 from engine.features.companions import NOTHING_KNOWN
@@ -39,13 +42,42 @@ class Basis(Struct, frozen=True, eq=False):
         asking = [loaded.catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
         return any(conditions is not None and conditions.derived for conditions in asking)
 
-    def derived(self, part: Part | None, vector: Vector, now: int) -> Vector:
-        """What models say of a customer, in the order of `DERIVED_NAMES`."""
+    def derived(self, known: Known | None, part: Part | None, vector: Vector | None, now: int) -> Vector | None:
+        """What models and the loyalty programme say of a customer, in the order of `DERIVED_NAMES`, where a rule asks for it."""
+        if known is None or vector is None or not self.derives:
+            return None
         alive = expected = np.nan
         if part is not None and part.purchases.count:
             alive = self.value.alive(part.purchases, now)
             expected = self.value.expected_purchases(part.purchases, now, YEAR_DAYS)
-        return np.array([self.churn.probability(vector), self.purchase.probability(vector), alive, expected])
+        leaving, buying = self.churn.probability(vector), self.purchase.probability(vector)
+        return np.array([leaving, buying, alive, expected, *self.points(known.profile, part, now)])
+
+    def points(self, profile: Profile, part: Part | None, now: int) -> tuple[float, float, float]:
+        """Points, rank of the tier held, and points missing to the next one; NaN where that is not known or does not exist."""
+        programme = self.loaded.policy.loyalty
+        if part is None:
+            return np.nan, np.nan, np.nan
+        held = judged(profile.membership, part, programme, now)
+        above = next_tier(held.tier, part, programme, now)
+        missing = above.points if above is not None and above.points is not None else np.nan
+        return account(part, programme, now).points, programme.rank(held.tier), missing
+
+    @property
+    def asks_for_tiers(self) -> bool:
+        """Whether a rule of the catalogue asks for a tier of the loyalty programme."""
+        loaded = self.loaded
+        asking = [loaded.catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
+        return any(isinstance(table, TierTable) for conditions in asking if conditions for table in conditions.tables)
+
+    def tiers(self, known: Known | None, part: Part | None, now: int) -> tuple[str, ...]:
+        """The tier held and those below it. A shop without tiers in its policy may have told one itself."""
+        programme = self.loaded.policy.loyalty
+        if known is None or part is None or not self.asks_for_tiers:
+            return ()
+        if not programme.tiers:
+            return (part.loyalty.tier,) if part.loyalty.tier else ()
+        return held_and_below(judged(known.profile.membership, part, programme, now).tier, programme)
 
     def standing(self, profile: Profile) -> Standing:
         """Where the customer stands. Whom their shard has not looked at since there are cut points is placed by those."""

@@ -5,6 +5,7 @@ from typing import Any
 from api.basis import Basis
 from api.customer_state import Known
 from api.departures import changed
+from api.loyalty import leads_view, loyalty_view, subscriptions_view
 from api.value import value_view
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
@@ -57,7 +58,9 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
         },
         "experiment": _experiment(part.experiment),
         "actions_due": [],
-        "loyalty": {"points": None, "tier": None},
+        "loyalty": loyalty_view(profile, part, policy.loyalty, now),
+        "leads": leads_view(part),
+        "subscriptions": subscriptions_view(part),
         "features": dict(zip(NAMES, vector.tolist(), strict=True)),
         "events": profile.events,
         "first_seen_at": _moment(part.identity.first_at),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from config.loyalty_checks import check_programme
 from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.conditions import TooManyClauses, clauses
 from engine.decisioning.offers import Campaign, Coupons, Money, Offer, Price
@@ -43,6 +44,7 @@ def check_references(
     found += _doubled("trigger", triggers)
     for file, path, trigger in triggers:
         found += [Mistake(file, f"{path}.{where}", what) for where, what in _trigger(trigger, offers, policy, complete)]
+    found += check_programme(policy, [*offers, *campaigns, *triggers])
     return [*found, *_currencies(offers, campaigns)]
 
 

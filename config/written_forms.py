@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from config.mistakes import Mistake, did_you_mean, one_of
-from engine.decisioning.conditions import COMBINATIONS, KINDS, Feature, HasTrait, plain_text
+from engine.decisioning.conditions import COMBINATIONS, KINDS, Feature, HasTrait, Names, plain_text
+from engine.decisioning.in_tier import TierWanted
 from engine.decisioning.offers import Money
 from engine.moments import millis
 from engine.money import AmountError, exponent, to_minor
@@ -41,6 +42,7 @@ class Reader:
             "content": self._content,
             "plain": self._plain_value,
             "plains": self._plain_values,
+            "tier": self._tier,
         }
 
     def wrong(self, path: str, what: str) -> Any:
@@ -240,6 +242,15 @@ class Reader:
             return self._expected("a list of values", node, path)
         items = [self._plain_value(item, f"{path}[{at}]") for at, item in enumerate(node)]
         return WRONG if any(item is WRONG for item in items) else tuple(items)
+
+    def _tier(self, node: Any, path: str) -> Any:
+        """One tier, several, or `{at_least: …}`."""
+        if isinstance(node, dict):
+            if list(node) != ["at_least"] or not isinstance(node["at_least"], str):
+                return self._expected("a tier, a list of tiers, or {at_least: …}", node, path)
+            return TierWanted(at_least=node["at_least"])
+        names = self.value(Names, node, path)
+        return WRONG if names is WRONG else TierWanted(among=names)
 
     def _content(self, node: Any, path: str) -> Any:
         """Fields by locale. What a page shows is its own affair: any field of text is passed on, a title there must be."""

@@ -18,6 +18,18 @@ _WRITTEN: Mapping[str, dict[str, Any]] = {
     "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
     "feature": {"$ref": "#/$defs/feature_name"},
     "condition": {"$ref": "#/$defs/condition"},
+    "tier": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            {
+                "type": "object",
+                "properties": {"at_least": {"type": "string"}},
+                "required": ["at_least"],
+                "additionalProperties": False,
+            },
+        ]
+    },
     "conditions": {"type": "array", "items": {"$ref": "#/$defs/condition"}},
     "plain": {"type": ["string", "number", "boolean"]},
     "plains": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},

@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
+from engine.decisioning.in_tier import InTier, TierTable
 from engine.decisioning.service import STATES
 from engine.decisioning.situation import Situation
 from engine.features.derived import DERIVED_NAMES
@@ -214,7 +215,9 @@ class Not(Struct, frozen=True, kw_only=True):
         return f"not ({self.negated.words()})"
 
 
-Leaf: TypeAlias = Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell | HasTrait | InService
+Leaf: TypeAlias = (
+    Feature | Channel | OnWeekday | AtHours | InCart | Bought | InSegment | AtStage | InCell | HasTrait | InService | InTier
+)
 Condition: TypeAlias = Leaf | AnyOf | AllOf | Not
 
 
@@ -408,9 +411,10 @@ KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table
     "rfm": (InCell, StandingTable),
     "service": (InService, ServiceTable),
     "trait": (HasTrait, TraitTable),
+    "tier": (InTier, TierTable),
 }
 """Every kind by the key that a marketer writes, with its table."""
-ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait, InService)
+ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait, InService, InTier)
 """Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
 MOST_CLAUSES = 256

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from engine.decisioning.conditions import Span
+from engine.decisioning.leads import LeadRules
+from engine.decisioning.loyalty import Programme
 from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
 from engine.decisioning.service import ServiceRule
 from engine.models.segments import SegmentRule
@@ -171,6 +173,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     caps: Caps = Caps()
     just_bought: JustBought = JustBought()
     service: ServiceRule = ServiceRule()
+    loyalty: Programme = Programme()
+    leads: LeadRules = LeadRules()
     reservation_seconds: Annotated[int, Meta(ge=1, le=86_400 * 30)] = 1800
     timezone: Annotated[str, Meta(extra={"written": "zone"})] = "UTC"
 

@@ -41,6 +41,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     `standing` is the customer's among all. `derived` holds what models say of the vector, in the order of `DERIVED_NAMES`,
     where a rule of the catalogue asks for it.
     `states` are those of service that the customer is in (`engine.decisioning.service.STATES`).
+    `tiers` is the tier of the loyalty programme that the customer is held in and those below it, where a rule asks for one.
     `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
     `late` means that the deadline passed before anything could be scored.
     `profiled` is False where the customer does not want to be: then nothing can be read of what they did.
@@ -55,6 +56,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     vector: Vector | None = None
     derived: Vector | None = None
     standing: Standing | None = None
+    tiers: tuple[str, ...] = ()
     states: frozenset[str] = frozenset()
     ledger: Ledger | None = None
     stock_left: Mapping[str, int] = {}

@@ -1,4 +1,5 @@
-"""Readings that a model works out of the others. Rules may name them; nobody learns from them, or models would chase each other.
+"""Readings that a model or the policy works out of the others. Rules may name them; nobody learns from them, or models would
+chase each other.
 
 They cost a score each, so they are worked out only where some rule of the catalogue names one.
 """
@@ -12,11 +13,18 @@ PURCHASE_PROBABILITY = "purchase.probability_7d"
 ALIVE = "value.alive"
 EXPECTED_PURCHASES = "value.expected_purchases_365d"
 
+POINTS = "loyalty.points"
+TIER_RANK = "loyalty.tier_rank"
+POINTS_TO_NEXT_TIER = "loyalty.points_to_next_tier"
+
 DERIVED: tuple[Reading, ...] = (
     Reading(CHURN_PROBABILITY, "share", 0, 1, "how likely the customer stays away until the churn horizon"),
     Reading(PURCHASE_PROBABILITY, "share", 0, 1, "how likely the customer buys within a week"),
     Reading(ALIVE, "share", 0, 1, "how likely the customer has not left for good"),
     Reading(EXPECTED_PURCHASES, "purchases", 0, 10_000, "purchases to expect within a year"),
+    Reading(POINTS, "points", -1e9, 1e9, "points of the loyalty programme"),
+    Reading(TIER_RANK, "tiers", 0, 20, "the tier held, 1 for the lowest"),
+    Reading(POINTS_TO_NEXT_TIER, "points", 0, 1e9, "points missing to the next tier"),
 )
 DERIVED_NAMES: tuple[str, ...] = tuple(reading.name for reading in DERIVED)
 RULE_NAMES: tuple[str, ...] = (*NAMES, *DERIVED_NAMES)

@@ -44,10 +44,10 @@ class Lead(Struct, frozen=True, array_like=True):
         """The same lead under two identities: what was told later holds, what it leaves out is taken from before."""
         old, new = sorted((self, other), key=lambda lead: (lead.told_at, lead.origin, lead.amount, lead.reason))
         return Lead(
-            *(
-                max(getattr(self, name), getattr(other, name))
-                for name in ("created_at", "qualified_at", "converted_at", "lost_at")
-            ),
+            max(self.created_at, other.created_at),
+            max(self.qualified_at, other.qualified_at),
+            max(self.converted_at, other.converted_at),
+            max(self.lost_at, other.lost_at),
             new.told_at,
             new.origin or old.origin,
             new.categories or old.categories,

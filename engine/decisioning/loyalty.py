@@ -1,0 +1,214 @@
+"""The loyalty programme as policy.yaml has it, and what it makes of a customer's points and spend at an instant.
+
+Theory of operation. A profile holds what was told: points by event, and net spend by month. Everything a rule makes of that
+is worked out here, on reading, so a changed rule holds at once and a replay needs nothing but the log.
+
+Points by spend are the running net spend times the rate, rounded down once. What a purchase leaves over counts with the next
+one, and a return takes back exactly what the purchase brought: rounding each purchase down by itself would need every
+purchase kept for ever, and loses the customer the rest each time.
+
+Points come in lots of a calendar month (UTC) and are used oldest first. A lot expires `expires_days` after its month has ended.
+Points below zero, after a return of what was used already, are paid off by the next ones.
+
+A tier is reached by what was earned or spent in its window, in whole months: the one in which the window begins counts. Once
+reached it holds for `hold_days`. Who has been judged when is recorded with the profile, so that the move is told once.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from engine.decisioning.offers import Identifier, Money
+from engine.moments import DAY, Millis, millis
+from engine.profiles.loyalty import EARNED
+from engine.profiles.membership import Membership
+from engine.profiles.monthly import entries, first_of, month_of
+from engine.profiles.profile import Part
+
+LOYALTY = "loyalty"
+"""The reference fact that shards judge tiers by."""
+
+
+class Earn(Struct, frozen=True, kw_only=True):
+    """`points` for each `per` of net spend."""
+
+    per: Money
+    points: Annotated[int, Meta(ge=1, le=10**6)] = 1
+
+
+class Tier(Struct, frozen=True, kw_only=True):
+    """A tier and what reaches it: points earned, or net spend, within `window_days`. Either is enough where both stand."""
+
+    id: Identifier
+    from_points: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    from_spend: Money | None = None
+    window_days: Annotated[int, Meta(ge=1, le=3650)] = 365
+
+
+class Programme(Struct, frozen=True, kw_only=True):
+    """The programme. Without `earn` only events bring points; without `expires_days` they stay; tiers go from low to high."""
+
+    earn: Earn | None = None
+    expires_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+    hold_days: Annotated[int, Meta(ge=0, le=3650)] = 365
+    tiers: Annotated[tuple[Tier, ...], Meta(max_length=20)] = ()
+
+    def rank(self, tier: str) -> int:
+        """1 for the lowest tier; 0 for none, and for one that is not of the programme."""
+        return next((place for place, one in enumerate(self.tiers, 1) if one.id == tier), 0)
+
+
+NO_PROGRAMME = Programme()
+
+
+class Account(Struct, frozen=True):
+    """Points of a customer at an instant. `expiring` points are the next to go, at `expires_at` (0: none do)."""
+
+    points: int = 0
+    earned: int = 0
+    used: int = 0
+    expired: int = 0
+    expiring: int = 0
+    expires_at: int = 0
+
+
+class NextTier(Struct, frozen=True):
+    """The tier above the one held, and what is missing to it; None where it does not go by that."""
+
+    id: str = ""
+    points: int | None = None
+    spend: Money | None = None
+
+
+def lots(part: Part, programme: Programme) -> list[tuple[int, int, int]]:
+    """(month, points earned, points used), oldest first. Month 0 is what is older than the months that are kept."""
+    held = part.loyalty
+    earned: dict[int, int] = {0: held.earned}
+    used: dict[int, int] = {0: held.used}
+    for month, kind, points in entries(held.months):
+        into = earned if kind == EARNED else used
+        into[month] = into.get(month, 0) + points
+        into[0] -= points
+    for one in held.named:
+        month, (got, spent) = month_of(one.at), one.net
+        earned[month] = earned.get(month, 0) + got
+        used[month] = used.get(month, 0) + spent
+    for month, points in _by_spend(part, programme.earn):
+        earned[month] = earned.get(month, 0) + points
+    months = sorted({*earned, *used})
+    return [(month, earned.get(month, 0), used.get(month, 0)) for month in months]
+
+
+def account(part: Part, programme: Programme, now: int) -> Account:
+    """The balance at an instant: exact in whatever order the events came."""
+    held: deque[list[int]] = deque()
+    owed = all_earned = all_used = gone = 0
+    days = programme.expires_days
+    for month, earned, used in lots(part, programme):
+        gone += _expired(held, month_start(month) if month else 0)
+        all_earned, all_used = all_earned + earned, all_used + used
+        owed += used
+        if earned < 0:
+            owed -= earned
+        elif earned:
+            held.append([month_start(month + 1) + days * DAY if days else 0, earned])
+        while owed and held:
+            taken = min(owed, held[0][1])
+            owed, held[0][1] = owed - taken, held[0][1] - taken
+            if not held[0][1]:
+                held.popleft()
+    gone += _expired(held, now)
+    first = held[0] if held and held[0][0] else [0, 0]
+    points = sum(lot[1] for lot in held) - owed
+    return Account(points, all_earned, all_used, gone, first[1], first[0])
+
+
+def judged(held: Membership, part: Part, programme: Programme, now: int) -> Membership:
+    """The tier held at an instant: up as soon as one is reached, down when the review comes and it is not reached any more."""
+    reached, before = reached_rank(part, programme, now), programme.rank(held.tier)
+    if reached > before:
+        return Membership(programme.tiers[reached - 1].id, now, now + programme.hold_days * DAY)
+    if not held.tier or (before and now < held.review_at):
+        return held
+    if reached < before or not before:
+        return Membership() if not reached else Membership(programme.tiers[reached - 1].id, now, now + programme.hold_days * DAY)
+    return Membership(held.tier, held.since, now + max(programme.hold_days, 1) * DAY)
+
+
+def reached_rank(part: Part, programme: Programme, now: int) -> int:
+    """The rank of the highest tier that points or spend reach."""
+    if not programme.tiers:
+        return 0
+    earned = [(month, points) for month, points, _ in lots(part, programme)]
+    ranks = [
+        rank
+        for rank, tier in enumerate(programme.tiers, 1)
+        if (tier.from_points is not None and _in_window(earned, tier, now) >= tier.from_points)
+        or (
+            tier.from_spend is not None and _in_window(_spend(part, tier.from_spend.currency), tier, now) >= tier.from_spend.minor
+        )
+    ]
+    return max(ranks, default=0)
+
+
+def next_tier(tier: str, part: Part, programme: Programme, now: int) -> NextTier | None:
+    """The tier above, and how far it is; None in the highest."""
+    rank = programme.rank(tier)
+    if rank >= len(programme.tiers):
+        return None
+    above = programme.tiers[rank]
+    points = spend = None
+    if above.from_points is not None:
+        earned = [(month, number) for month, number, _ in lots(part, programme)]
+        points = max(above.from_points - _in_window(earned, above, now), 0)
+    if above.from_spend is not None:
+        spent = _in_window(_spend(part, above.from_spend.currency), above, now)
+        spend = Money(max(above.from_spend.minor - spent, 0), above.from_spend.currency)
+    return NextTier(above.id, points, spend)
+
+
+def held_and_below(tier: str, programme: Programme) -> tuple[str, ...]:
+    """The tier held, then those below it: what rules of offers ask for."""
+    rank = programme.rank(tier)
+    return tuple(one.id for one in reversed(programme.tiers[:rank])) or ((tier,) if tier else ())
+
+
+def month_start(month: int) -> Millis:
+    """The first instant of a month in UTC."""
+    year, number = first_of(month)
+    return millis(datetime(year, number, 1, tzinfo=UTC)) if year else Millis(0)
+
+
+def _by_spend(part: Part, earn: Earn | None) -> list[tuple[int, int]]:
+    if earn is None or not earn.per.minor:
+        return []
+    found, running, before = [], 0, 0
+    for month, net in _spend(part, earn.per.currency):
+        running += net
+        points = running * earn.points // earn.per.minor
+        found.append((month, points - before))
+        before = points
+    return found
+
+
+def _spend(part: Part, currency: str) -> list[tuple[int, int]]:
+    """Net spend by month of purchase, oldest first; under month 0 what is older or names no purchase."""
+    bought = part.purchases
+    months = [(month, net) for month, name, net in entries(bought.months) if name == currency]
+    rest = bought.spend.get(currency, 0) - sum(net for _, net in months)
+    return [(0, rest), *months]
+
+
+def _in_window(amounts: Sequence[tuple[int, int]], tier: Tier, now: int) -> int:
+    first, last = month_of(max(now - tier.window_days * DAY, 0)), month_of(now)
+    return sum(amount for month, amount in amounts if first <= month <= last)
+
+
+def _expired(held: deque[list[int]], until: int) -> int:
+    gone = 0
+    while held and held[0][0] and held[0][0] <= until:
+        gone += held.popleft()[1]
+    return gone
