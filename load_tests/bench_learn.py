@@ -23,19 +23,27 @@ from river import linear_model, optim, preprocessing
 
 from engine.decisioning.offer_features import OFFER_NAMES
 from engine.errors import InvariantBroken
-from engine.features.affinity import CROSS_NAMES
+from engine.features.affinity import CROSS_NAMES, Promotions, cross_all, strange
 from engine.features.vector import FINGERPRINT, NAMES
 from engine.models.base import Example, recorded
 from engine.models.churn import ChurnLearner
 from engine.models.expansion import inputs, standardised
 from engine.models.next_best_offer import NextBestOfferLearner
-from engine.models.scoring import CHURN, NEXT_BEST_OFFER, OfferScorer, arm_fingerprint, probability_of
+from engine.models.scoring import CHURN, NEXT_BEST_OFFER, Known, OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
+from engine.models.terms import probability_by, probability_of
+from engine.moments import DAY, Millis
+from engine.profiles.habits import Habits
+from engine.profiles.profile import Part
+from engine.profiles.purchases import CATEGORY_HALF_LIFE_DAYS, Purchases
 
 KINDS: Final = 300
 """Sets of promoted categories: offers for the same goods share what is read of a customer and them."""
 
 OFFERS: Final = (1_000, 10_000)
+BOUGHT: Final = 93
+"""In how many categories the customer has bought: the median of a household of the Complete Journey after its year, of 302."""
+
 EXAMPLES: Final = 600
 _NEW: Final = ""
 _CHANCE: Final = np.random.default_rng(11)
@@ -101,26 +109,42 @@ class Plain:
 
 
 def ranking(count: int) -> dict[str, Work]:
-    """What is done for one customer and so many offers, by name; both give the same probabilities."""
+    """What is done for one customer and so many offers, by name; both come to the same probabilities."""
+    names = [f"category {place}" for place in range(KINDS)]
+    promotions = Promotions(
+        [f"o-{place}" for place in range(count)], [[names[kind]] for kind in _CHANCE.integers(0, KINDS, count)]
+    )
+    crowd = promotions.popularity(dict(zip(names, _CHANCE.beta(0.5, 5.0, KINDS).tolist(), strict=True)))
+    crossed = cross_all([shopper(names)], promotions, crowd, [Millis(300 * DAY)])
     customer = _CHANCE.gamma(1.5, 4.0, len(NAMES))
     offers = _CHANCE.random((count, len(OFFER_NAMES)))
-    kind = _CHANCE.integers(0, KINDS, count)
-    cross = _CHANCE.normal(-2.0, 1.0, (KINDS, len(CROSS_NAMES)))
     learner = learned()
     scorer = OfferScorer(learner.publish(), learner.fingerprint)
     prepared = scorer.prepare([_NEW] * count, offers)
-    readings = np.hstack([np.tile(customer, (count, 1)), offers, cross[kind]])
+    known = Known(scorer.strangers(strange(promotions, crowd)), crossed.kind, crossed.known)
+    row = crossed.row[0]
+    readings = np.hstack([np.tile(customer, (count, 1)), offers, crossed.rows[row]])
     logit = learner.logit
     every = np.ascontiguousarray(inputs(logit.layout, standardised(logit.layout, readings, logit.mean, logit.deviation)))
     weights = logit.weights
 
     def ours() -> Numbers:
-        customers, pairs = scorer.terms(customer[None], cross)
-        return probability_of(prepared + (customers[0] + pairs[kind]))
+        odds = scorer.odds(customer[None], crossed.rows, crossed.whose, known).take(row)
+        odds *= prepared
+        return probability_by(odds)
 
-    if not np.allclose(ours(), probability_of(every @ weights), rtol=0.0, atol=1e-12):
+    if not np.allclose(ours(), probability_of(every @ weights), rtol=1e-9, atol=1e-12):
         raise InvariantBroken("the scorer and a plain dot disagree")
     return {"ours": ours, "numpy dot": lambda: every @ weights}
+
+
+def shopper(names: list[str]) -> Part:
+    """A customer who bought in so many of the categories during the last months."""
+    habits = Habits()
+    for place in sorted(_CHANCE.choice(len(names), BOUGHT, replace=False).tolist()):
+        for day in sorted(_CHANCE.uniform(0.0, 300.0, 1 + int(_CHANCE.geometric(0.2))).tolist()):
+            habits = habits.seen((names[place],), round(day * DAY), CATEGORY_HALF_LIFE_DAYS)
+    return Part(purchases=Purchases(categories=habits))
 
 
 def learned() -> NextBestOfferLearner:

@@ -18,9 +18,10 @@ from engine.decisioning.catalogue import Arms, Catalogue, Columns
 from engine.decisioning.offer_features import EXAMINATION, examination
 from engine.decisioning.policy import Ranker
 from engine.decisioning.situation import Situation
-from engine.features.affinity import Crossed, cross_all
+from engine.features.affinity import Crossed, cross_all, strange
 from engine.features.companions import NOTHING_KNOWN, Companions, Towards
-from engine.models.scoring import OfferScorer, probability_of
+from engine.models.scoring import Known, OfferScorer
+from engine.models.terms import odds_of, probability_by
 
 FloatArray = NDArray[np.float64]
 
@@ -40,6 +41,10 @@ class Prepared(Struct, frozen=True, eq=False):
     """Popularity of each arm."""
     learned: FloatArray
     frozen: FloatArray
+    """Odds of each arm by itself, by the one model and the other."""
+    strange_learned: FloatArray
+    strange_frozen: FloatArray
+    """What each takes for granted of customers and what arms promote."""
     packed: NDArray[np.float32]
     """Readings of each arm as they are recorded."""
 
@@ -113,12 +118,15 @@ def _prepared(
     crowd = arms.promotions.popularity(popularity)
     crowd[-1] = WITHOUT_CATEGORY
     ids = [columns.ids[row] for row in arms.rows]
+    nobody = strange(arms.promotions, crowd)
     return Prepared(
         crowd=crowd,
         towards=arms.promotions.towards(companions, popularity),
         popularity=arms.promotions.by_kind(crowd)[arms.promotions.kind],
         learned=learned.prepare(ids, arms.features),
         frozen=frozen.prepare(ids, arms.features),
+        strange_learned=learned.strangers(nobody),
+        strange_frozen=frozen.strangers(nobody),
         packed=arms.features.astype("<f4"),
     )
 
@@ -141,7 +149,7 @@ class Readings:
         self._situations, self._columns, self._scorers = situations, columns, scorers
         self.learned = scorers.learned
         self._together: dict[str, Together | None] = {}
-        self._logits: dict[tuple[str, Ranker], tuple[FloatArray, FloatArray]] = {}
+        self._odds: dict[tuple[str, Ranker], FloatArray] = {}
 
     def score(self, which: int, placement: str, rows: NDArray[np.intp], ranker: Ranker) -> Scored:
         """Probabilities and values of the offers in `rows`, at least one, for one of the group."""
@@ -154,7 +162,7 @@ class Readings:
         else:
             crossed, customer, row = together.crossed, together.packed[at].tobytes(), together.crossed.row[at]
         who = _able(ranker, self._scorers, crossed is not None)
-        probability = self._probability(who, placement, at, places, row)
+        probability = self._probability(who, placement, places, row)
         value = probability * columns.worth[rows] - columns.cost[rows]
         prepared = self._scorers.prepared[placement]
         return Scored(arms, places, rows, probability, value, prepared, customer, crossed, row, who)
@@ -179,9 +187,7 @@ class Readings:
                 )
         return self._together[placement]
 
-    def _probability(
-        self, ranker: Ranker, placement: str, at: int | None, places: NDArray[np.intp], row: NDArray[np.intp]
-    ) -> FloatArray:
+    def _probability(self, ranker: Ranker, placement: str, places: NDArray[np.intp], row: NDArray[np.intp]) -> FloatArray:
         prepared = self._scorers.prepared[placement]
         match ranker:
             case "random":
@@ -189,25 +195,28 @@ class Readings:
             case "popularity":
                 return prepared.popularity[places]
             case "rule":
-                return self._terms(placement, ranker)[1][row[places]]
+                return probability_by(self._contributed(placement, ranker).take(row.take(places)))
             case "learned" | "frozen":
-                customers, pairs = self._terms(placement, ranker)
-                offers = prepared.learned if ranker == "learned" else prepared.frozen
-                return probability_of(offers[places] + (customers[at or 0] + pairs[row[places]]))
+                odds = self._contributed(placement, ranker).take(row.take(places))
+                odds *= (prepared.learned if ranker == "learned" else prepared.frozen).take(places)
+                return probability_by(odds)
             case other:
                 assert_never(other)
 
-    def _terms(self, placement: str, ranker: Ranker) -> tuple[FloatArray, FloatArray]:
-        """What each customer and each row of the readings adds to a model's logits; a rule's rows are probabilities."""
-        found = self._logits.get((placement, ranker))
+    def _contributed(self, placement: str, ranker: Ranker) -> FloatArray:
+        """The odds that a customer and what is promoted contribute, for each row of the readings."""
+        found = self._odds.get((placement, ranker))
         together = self._read(placement)
         if found is None and together is not None:
-            scorer = self._scorers.learned if ranker == "learned" else None
+            crossed, prepared = together.crossed, self._scorers.prepared[placement]
             if ranker == "rule":
-                found = together.vectors[:, 0], probability_of(together.crossed.rows[:, 0])
+                found = odds_of(crossed.rows[:, 0].copy())
             else:
-                found = (scorer or self._scorers.frozen).terms(together.vectors, together.crossed.rows)
-            self._logits[placement, ranker] = found
+                learned = self._scorers.learned if ranker == "learned" else None
+                taken = prepared.strange_frozen if learned is None else prepared.strange_learned
+                scorer, known = learned or self._scorers.frozen, Known(taken, crossed.kind, crossed.known)
+                found = scorer.odds(together.vectors, crossed.rows, crossed.whose, known)
+            self._odds[placement, ranker] = found
         assert found is not None, "nobody ranks by readings that are not there"
         return found
 

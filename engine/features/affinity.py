@@ -43,14 +43,23 @@ CROSS: tuple[Reading, ...] = (
     Reading("offers.times_taken", "times", 0, 50, "how often they took this offer"),
 )
 CROSS_NAMES: tuple[str, ...] = tuple(reading.name for reading in CROSS)
+LOGITS = ("affinity.rule_logit", "affinity.companion_logit")
+"""What reads differently for each customer even of what they never bought."""
+POPULARITY = "affinity.popularity"
+TOLD = (slice(1, 6), slice(6, 8), slice(9, 12))
+"""Columns that read the same for all of whom, or of what, nothing is told: by purchases, by browsing and by offers shown.
+
+`POPULARITY`, in the first, is the same for every customer.
+"""
 _OWN = CROSS_NAMES.index("offers.times_shown")
 """From here on readings are of the offer itself and not of what it promotes."""
 _NOTHING = "\x00"
 _NOWHERE = repeat(-1)
 _NEVER = np.array([0.0, -np.inf, 0.0]).tobytes()
 _HABIT = len(_NEVER)
-_LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)
-_HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)
+_LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)[:, None]
+_HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)[:, None]
+_STRANGER = Part()
 _TRIPS = SUMS.quantities.index("trips")
 _MONTHS = SUMS.half_life_days.index(CATEGORY_HALF_LIFE_DAYS)
 
@@ -99,13 +108,23 @@ class Promotions:
 
 
 class Crossed(Struct, frozen=True, eq=False):
-    """Readings of some customers and all offers: `rows` are the distinct ones, `row` says where each offer's stands."""
+    """Readings of some customers and all offers: `rows` are the distinct ones, `row` says where each offer's stands.
+
+    Customer by customer there is a row for each kind, and behind them all those that are of a single offer. Column by
+    column in memory, since whoever reads them reads a column at a time.
+    """
 
     rows: Matrix
     packed: NDArray[np.float32]
     """The rows as they are recorded."""
     row: tuple[NDArray[np.intp], ...]
     """For each customer, the row of each offer."""
+    whose: NDArray[np.intp]
+    """The customer of each row."""
+    kind: NDArray[np.intp]
+    """Its kind."""
+    known: tuple[NDArray[np.intp], ...]
+    """For each of `TOLD`, the rows in which it says more of the customer than a stranger's does (`strange`)."""
 
 
 def read_cross(part: Part, promotions: Promotions, popularity: Matrix, now: Millis, towards: Towards | None = None) -> Matrix:
@@ -133,6 +152,7 @@ def cross_all(
     trips = fading_trips(parts, nows)
     count, days, known = _habits([part.purchases.categories for part in parts], promotions, now, CATEGORY_HALF_LIFE_DAYS)
     count, days, known = promotions.total(count), -promotions.newest(-days), promotions.newest(known)
+    bought, looked = np.isfinite(days), np.zeros((len(parts), size), dtype=np.bool_)
     crowd = promotions.by_kind(popularity)
     share = (count + PRIOR_TRIPS * crowd) / (trips + PRIOR_TRIPS)
     columns = np.zeros((len(CROSS), len(parts), size))
@@ -148,27 +168,42 @@ def cross_all(
     columns[5] = 1.0 - known
     columns[_OWN + 1] = LONG_AGO_DAYS
     if any(part.browsing.viewed.names for part in parts):
-        viewed = _habits([part.browsing.viewed for part in parts], promotions, now, VIEW_HALF_LIFE_DAYS)[0]
+        viewed, since, _ = _habits([part.browsing.viewed for part in parts], promotions, now, VIEW_HALF_LIFE_DAYS)
         columns[6] = promotions.total(viewed)
+        looked |= promotions.newest(-since) > -np.inf
     for place, part in enumerate(parts):
         if part.browsing.cart:
             held = {line.category for line in part.browsing.cart}
             columns[7, place] = promotions.newest(np.array([float(name in held) for name in promotions.names]))
-    table = columns.reshape(len(CROSS), -1).T
-    rows = np.minimum(np.maximum(table, _LOWS), _HIGHS)
+            looked[place] |= columns[7, place] > 0.0
+    table = columns.reshape(len(CROSS), -1)
     places: list[NDArray[np.intp]] = [promotions.kind + size * place for place in range(len(parts))]
-    own: list[Matrix] = []
+    whose, kind = np.divmod(np.arange(len(parts) * size), size)
+    told = [bought.ravel(), looked.ravel(), np.zeros(len(whose), dtype=np.bool_)]
+    shown: list[tuple[float, float, float]] = []
+    like: list[int] = []
     for place, (part, at) in enumerate(zip(parts, nows, strict=True)):
         for offer_id, tally in part.offers.tallies.items():
             offer = promotions.offer_row.get(offer_id)
             if offer is not None:
-                told = (tally.shown, (at - tally.last_shown_at) / DAY, tally.redeemed)
-                shown = np.minimum(np.maximum(told, _LOWS[_OWN:]), _HIGHS[_OWN:])
-                own.append(np.concatenate((rows[places[place][offer], :_OWN], shown)))
-                places[place][offer] = len(rows) + len(own) - 1
-    together = np.concatenate((rows, np.stack(own))) if own else rows
-    packed = together.astype("<f4", order="C")
-    return Crossed(packed.astype(np.float64), packed, tuple(places))
+                shown.append((tally.shown, (at - tally.last_shown_at) / DAY, tally.redeemed))
+                like.append(int(places[place][offer]))
+                places[place][offer] = len(whose) + len(like) - 1
+    if shown:
+        own = table[:, like]
+        own[_OWN:] = np.array(shown).T
+        told = [np.concatenate((one, one[like])) for one in told]
+        told[2][len(whose) :] = True
+        table = np.concatenate((table, own), axis=1)
+        whose, kind = np.concatenate((whose, whose[like])), np.concatenate((kind, kind[like]))
+    np.maximum(table, _LOWS, out=table)
+    packed = np.minimum(table, _HIGHS, out=table).astype("<f4")
+    return Crossed(packed.astype(np.float64).T, packed.T, tuple(places), whose, kind, tuple([one.nonzero()[0] for one in told]))
+
+
+def strange(promotions: Promotions, popularity: Matrix) -> Matrix:
+    """Shape (kinds, len(CROSS_NAMES)): the rows of a customer of whom nothing is known."""
+    return cross_all([_STRANGER], promotions, popularity, [Millis(0)]).rows
 
 
 def _logit(share: Matrix) -> Matrix:

@@ -69,7 +69,8 @@ def layout_of(
 
 def pulled(readings: Numbers) -> Numbers:
     """Step 1 for a vector or for the rows of a matrix."""
-    return np.copysign(np.log1p(np.abs(readings)), readings)
+    drawn = np.abs(readings)
+    return np.copysign(np.log1p(drawn, out=drawn), readings, out=drawn)
 
 
 def standardised(layout: Layout, readings: Numbers, mean: Numbers, deviation: Numbers) -> Numbers:

@@ -18,10 +18,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.features.affinity import CROSS_NAMES, LOGITS, POPULARITY, TOLD
 from engine.features.companions import Companions, companions_from
 from engine.models.bgnbd import BgNbd, buys_within
-from engine.models.expansion import CLIP, Layout, pulled
+from engine.models.expansion import Layout
 from engine.models.snapshot import Fact, Numbers, Snapshot, SnapshotMismatch
+from engine.models.terms import MAX_LOGIT, Terms, odds_of, probability_by
 
 CHURN = "churn"
 PURCHASE = "purchase"
@@ -40,66 +42,11 @@ NEWCOMER_PURCHASES = 3
 SOME_POPULATION = BgNbd()
 """Of customers in general, until those of the shop are known."""
 
-_MAX_LOGIT = 30.0
-
 
 def arm_fingerprint(customer: str, offer_names: Sequence[str], cross_names: Sequence[str]) -> str:
     """The fingerprint of an arm's vector: readings of the customer (by their own fingerprint), the offer, and both."""
     told = "\n".join((customer, *offer_names, "", *cross_names))
     return blake2b(told.encode(), digest_size=6).hexdigest()
-
-
-class Terms:
-    """The bent lines of some readings in their order: part of an additive logit."""
-
-    def __init__(self, layout: Layout, weights: Numbers, mean: Numbers, deviation: Numbers, readings: slice) -> None:
-        count = len(layout.names)
-        chosen = np.arange(count)[readings]
-        self.names = layout.names[readings]
-        self._mean, self._scale = mean[readings], 1.0 / deviation[readings]
-        self._lines = weights[1 : 1 + count][readings]
-        self._plain = np.nonzero(np.isin(chosen, layout.plain))[0]
-        here = np.isin(layout.bending, chosen)
-        self._bending = layout.bending[here] - (chosen[0] if len(chosen) else 0)
-        bends = weights[1 + count :].reshape(len(layout.knots), len(layout.bending))[:, here]
-        self._knots = [(knot, bend) for knot, bend in zip(layout.knots, bends, strict=True) if len(bend)]
-        self._rest = -sum(float(bend.sum()) * max(-knot, 0.0) for knot, bend in self._knots)
-
-    def logit(self, readings: Numbers) -> Numbers:
-        """The sum of the terms for a vector, or for each row of a matrix.
-
-        Summed row by row: a product of matrices adds up in an order that depends on how many rows there are, and a
-        score must not depend on who else is scored.
-        """
-        z = self._standardised(readings)
-        total = np.add.reduce(z * self._lines, axis=-1)
-        if self._knots:
-            bending = z[..., self._bending]
-            for knot, bend in self._knots:
-                total = total + np.add.reduce(np.maximum(bending - knot, 0.0) * bend, axis=-1)
-        return np.asarray(total + self._rest)
-
-    def each(self, readings: Numbers) -> dict[str, float]:
-        """Each reading's own term for one vector; their sum is `logit`."""
-        z = self._standardised(readings)
-        terms = z * self._lines
-        bending = z[self._bending]
-        for knot, bend in self._knots:
-            terms[self._bending] += (np.maximum(bending - knot, 0.0) - max(-knot, 0.0)) * bend
-        return dict(zip(self.names, terms.tolist(), strict=True))
-
-    def _standardised(self, readings: Numbers) -> Numbers:
-        z = (pulled(readings) - self._mean) * self._scale
-        np.minimum(z, CLIP, out=z)
-        np.maximum(z, -CLIP, out=z)
-        if self._plain.size:
-            z[..., self._plain] = readings[..., self._plain]
-        return z
-
-
-def probability_of(logits: Numbers) -> Numbers:
-    """Logits, bounded, as probabilities."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT))))
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -206,7 +153,7 @@ class HorizonScorer(ABC):
         if terms is None:
             return self.prior(vector)
         logit = self._intercept + float(terms.logit(vector[self._columns]))
-        return 1.0 / (1.0 + math.exp(-min(max(logit, -_MAX_LOGIT), _MAX_LOGIT)))
+        return 1.0 / (1.0 + math.exp(-min(max(logit, -MAX_LOGIT), MAX_LOGIT)))
 
     def contributions(self, vector: Numbers) -> dict[str, float]:
         """What each reading adds to the logit, all its bends together, against an average customer; empty for the prior."""
@@ -253,6 +200,14 @@ class PurchaseScorer(HorizonScorer):
         return 0.5 if bought is None else bought
 
 
+class Known(msgspec.Struct, frozen=True, eq=False):
+    """What joint rows have in common with a stranger's of their kind: all but, for each of `TOLD`, what some `rows` say."""
+
+    strangers: Numbers
+    kind: NDArray[np.intp]
+    rows: tuple[NDArray[np.intp], ...]
+
+
 class OfferScorer:
     """How likely a customer takes each offer, for all offers of a request at once.
 
@@ -282,6 +237,8 @@ class OfferScorer:
         spans = (slice(0, first), slice(first, second), slice(second, None))
         customer, offer, both = (Terms(layout, weights, mean, deviation, span) for span in spans)
         self._groups = (customer, offer, both)
+        usual = both.names == CROSS_NAMES and both.plain.issuperset(LOGITS)
+        self._spans = [both.span(columns, POPULARITY) for columns in TOLD] if usual else []
         self._intercept = float(weights[0])
         self._intercepts = dict(zip(offer_ids, own.tolist(), strict=True))
 
@@ -297,22 +254,39 @@ class OfferScorer:
         return companions_from(self.snapshot.carried.get("companions") if self.snapshot else None)
 
     def prepare(self, offer_ids: Sequence[str], offers: Numbers) -> Numbers:
-        """(K,) what the offers contribute by themselves; compute it once per catalogue, placement and snapshot."""
+        """(K,) odds of what the offers contribute; compute it once per catalogue, placement and snapshot."""
         own = np.array([self._intercepts.get(offer_id, 0.0) for offer_id in offer_ids])
         if self._groups is None:
-            return np.zeros(len(own))
-        return np.asarray(own + self._groups[1].logit(offers) + self._intercept)
+            return np.ones(len(own))
+        return odds_of(own + self._groups[1].logit(offers) + self._intercept)
 
     def score_prepared(self, customer: Numbers, prepared: Numbers, cross: Numbers) -> Numbers:
         """(K,) probabilities from the customer's readings (F,), `prepare`'s numbers (K,) and the joint ones (K, X)."""
-        customers, pairs = self.terms(customer[None], cross)
-        return probability_of(prepared + (customers[0] + pairs))
+        return probability_by(prepared * self.odds(customer[None], cross, np.zeros(len(cross), dtype=np.intp)))
 
-    def terms(self, customers: Numbers, pairs: Numbers) -> tuple[Numbers, Numbers]:
-        """What each of N customers (N, F) and each of R joint rows (R, X) adds to a logit; `prepare`'s numbers are the rest."""
+    def strangers(self, pairs: Numbers) -> Numbers:
+        """(R,) what `odds` may take for granted of joint rows (R, X): those of a customer of whom nothing is known."""
+        return np.zeros(len(pairs)) if self._groups is None else self._groups[2].curved(pairs)
+
+    def odds(self, customers: Numbers, pairs: Numbers, whose: NDArray[np.intp], known: Known | None = None) -> Numbers:
+        """(R,) odds of what customers (N, F) and joint rows (R, X) contribute; `prepare`'s numbers are the rest.
+
+        `whose` says which customer each row is of. With `known` only those rows are worked out that differ from a
+        stranger's; the others are a stranger's to the last bit.
+        """
         if self._groups is None:
-            return np.zeros(len(customers)), pairs[:, 0]
-        return self._groups[0].logit(customers), self._groups[2].logit(pairs)
+            return odds_of(pairs[:, 0].copy())
+        customer, _, both = self._groups
+        if known is None or not self._spans:
+            logits = both.logit(pairs)
+        else:
+            logits = known.strangers.take(known.kind)
+            for span, rows in zip(self._spans, known.rows, strict=True):
+                if len(rows):
+                    logits[rows] += span.more(pairs, rows)
+            both.add_plain(pairs, logits)
+        logits += customer.logit(customers).take(whose)
+        return odds_of(logits)
 
     def score(self, customer: Numbers, offers: Numbers, cross: Numbers, offer_ids: Sequence[str] = ()) -> Numbers:
         """(K,) probabilities without preparation; without ids, every offer counts as a new one."""

@@ -10,13 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decisioning.offer_features import OFFER_NAMES
+from engine.features.affinity import CROSS_NAMES, Promotions, cross_all, strange
+from engine.features.vector import NAMES
 from engine.models.base import Example, recorded
 from engine.models.bgnbd import BgNbd
 from engine.models.churn import ChurnLearner
 from engine.models.next_best_offer import NextBestOfferLearner, with_popularity
 from engine.models.purchase import PurchaseLearner
-from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer, arm_fingerprint
+from engine.models.scoring import ChurnScorer, Known, OfferScorer, PurchaseScorer, arm_fingerprint
 from engine.models.snapshot import Numbers, Snapshot, SnapshotMismatch, decode_snapshot, encode_snapshot
+from engine.moments import DAY, Millis
+from engine.profiles.browsing import Browsing, InCart
+from engine.profiles.habits import Habits
+from engine.profiles.offer_history import OfferHistory, Tally
+from engine.profiles.profile import Part
+from engine.profiles.purchases import Purchases
 
 CUSTOMER = ("rfm.recency", "rfm.known", "rfm.trips_56d", "service.open_complaints")
 HISTORY = ("rfm.recency", "rfm.tenure", "rfm.frequency")
@@ -50,6 +59,34 @@ def an_offer_learner(seed: int, count: int = 60) -> NextBestOfferLearner:
     learner.learn(
         [example(rows[at], float(labels[at]), at, "next_best_offer", FINGERPRINT, f"offer-{at % 5}") for at in range(count)]
     )
+    return learner
+
+
+GOODS = tuple("abcdef")
+HABITS = st.dictionaries(st.sampled_from(GOODS), st.tuples(st.integers(0, 40), st.integers(1, 3)))
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Part:
+    """A customer of a small shop: some goods bought and maybe taken back, some looked at, a cart, offers seen."""
+    bought, viewed = Habits(), Habits()
+    for name, (day, times) in draw(HABITS).items():
+        bought = bought.seen((name,), day * DAY, 56.0, times)
+        bought = bought.taken_back((name,), day * DAY, 56.0) if draw(st.booleans()) else bought
+    for name, (day, times) in draw(HABITS).items():
+        viewed = viewed.seen((name,), day * DAY, 7.0, times)
+    cart = tuple(InCart(category=name) for name in draw(st.lists(st.sampled_from(GOODS), max_size=2)))
+    seen = draw(st.dictionaries(st.sampled_from(["offer-0", "offer-3"]), st.builds(Tally, shown=st.integers(0, 60))))
+    return Part(
+        purchases=Purchases(categories=bought), browsing=Browsing(viewed=viewed, cart=cart), offers=OfferHistory(tallies=seen)
+    )
+
+
+def a_learner_of_all_readings() -> NextBestOfferLearner:
+    fingerprint = arm_fingerprint("f", OFFER_NAMES, CROSS_NAMES)
+    learner = NextBestOfferLearner(NAMES, OFFER_NAMES, CROSS_NAMES, fingerprint)
+    rows = vectors(5, 80, len(NAMES) + len(OFFER_NAMES) + len(CROSS_NAMES))
+    learner.learn([example(rows[at], float(at % 4 == 0), at, "next_best_offer", fingerprint) for at in range(len(rows))])
     return learner
 
 
@@ -106,6 +143,31 @@ def test_offers_left_out_change_nothing_for_the_others(seed: int, kept: list[boo
     some = scorer.score_prepared(customer, prepared[kept], rows[kept, 2:])
 
     assert some == pytest.approx(everything[kept], rel=1e-12)
+
+
+TAUGHT = OfferScorer(a_learner_of_all_readings().publish())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shoppers=st.lists(parts(), min_size=1, max_size=4),
+    promoted=st.lists(st.lists(st.sampled_from(GOODS), unique=True, max_size=3), min_size=4, max_size=8),
+)
+def test_what_is_taken_for_granted_of_strangers_moves_no_score(shoppers: list[Part], promoted: list[list[str]]) -> None:
+    promotions = Promotions([f"offer-{at}" for at in range(len(promoted))], promoted)
+    crowd = promotions.popularity({name: 0.02 * (at + 1) for at, name in enumerate(GOODS)})
+    customers, nows = vectors(3, len(shoppers), len(NAMES)), [Millis(50 * DAY)] * len(shoppers)
+    strangers = TAUGHT.strangers(strange(promotions, crowd))
+
+    crossed = cross_all(shoppers, promotions, crowd, nows)
+    odds = TAUGHT.odds(customers, crossed.rows, crossed.whose, Known(strangers, crossed.kind, crossed.known))
+
+    assert odds == pytest.approx(TAUGHT.odds(customers, crossed.rows, crossed.whose), rel=1e-9)
+    for at, one in enumerate(shoppers):
+        alone = cross_all([one], promotions, crowd, nows[:1])
+        known = Known(strangers, alone.kind, alone.known)
+        mine = TAUGHT.odds(customers[at : at + 1], alone.rows, alone.whose, known)
+        assert (odds[crossed.row[at]] == mine[alone.row[0]]).all()
 
 
 @settings(deadline=None)
