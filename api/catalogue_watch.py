@@ -15,7 +15,8 @@ class CatalogueWatch:
     """The catalogue that is served. Made with a good folder: raises `CatalogueError` with every mistake else."""
 
     def __init__(self, folder: Path, on_error: Callable[[], None]) -> None:
-        self._folder = folder
+        self.folder = folder
+        self._looking = asyncio.Lock()
         self._on_error = on_error
         self._stamp = folder_stamp(folder)
         self.loaded = load_catalogue(folder)
@@ -23,17 +24,21 @@ class CatalogueWatch:
 
     async def look(self) -> bool:
         """Takes over a changed folder; whether it did. With a mistake in it the old one stays, and `mistakes` says why."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> bool:
         try:
-            stamp = folder_stamp(self._folder)
+            stamp = folder_stamp(self.folder)
             if stamp == self._stamp:
                 return False
             self._stamp = stamp
-            loaded = await asyncio.to_thread(load_catalogue, self._folder)
+            loaded = await asyncio.to_thread(load_catalogue, self.folder)
         except CatalogueError as error:
             self._refused(tuple(str(mistake) for mistake in error.mistakes))
             return False
         except OSError as error:
-            self._refused((f"{self._folder}: {error.strerror}",))
+            self._refused((f"{self.folder}: {error.strerror}",))
             return False
         self.mistakes = ()
         versions = (loaded.catalogue.version, loaded.catalogue.policy_version)

@@ -8,8 +8,11 @@ from functools import partial
 from typing import Any
 
 from api.access import Access
+from api.activation import Activation
 from api.answering import stale_parts
 from api.basis import Basis, basis_of
+from api.campaigns import CampaignGauges, Figures, read_figures
+from api.catalogue import CatalogueGauges
 from api.catalogue_watch import CatalogueWatch
 from api.coalesce import Coalescer
 from api.door import Door, Rules
@@ -76,7 +79,15 @@ class Container:
             clock,
         )
         self._lift: Sums = {}
-        self.gauges = LiveGauges(self.health, lambda: self.readiness()[0], LiftGauges(self._lift_so_far, self._arms))
+        self.activation = Activation(self.redis.ask, shards)
+        self._figures = Figures()
+        self.gauges = LiveGauges(
+            self.health,
+            lambda: self.readiness()[0],
+            LiftGauges(self._lift_so_far, self._arms),
+            CatalogueGauges(self.catalogue, lambda: self.activation.active),
+            CampaignGauges(lambda: (self._figures, self.basis.loaded.catalogue)),
+        )
         self.stock = Stock()
         self._names_kept = ("", 0.0)
         self._stale: tuple[str, ...] = ()
@@ -110,13 +121,14 @@ class Container:
             await self._agree_on_shards()
             await self.snapshots.look()
             await self._look_at_lift()
+            await self.activation.look(self.catalogue.loaded, self.now())
         except StoreUnavailable as error:
             log.warning("Redis does not answer yet", extra={"error": str(error)})
         self._renew()
         await self._look()
         for every_s, look in (
             (self.settings.snapshot_poll_ms / 1000, self._look_for_snapshots),
-            (self.settings.catalogue_poll_s, self._look_at_catalogue),
+            (self.settings.catalogue_poll_s, self.reload),
             (LOOK_S, self._look),
             (LIFT_LOOK_S, self._look_at_lift),
         ):
@@ -139,9 +151,12 @@ class Container:
         if await self.snapshots.look():
             self._renew()
 
-    async def _look_at_catalogue(self) -> None:
+    async def reload(self) -> None:
+        """Takes over what the catalogue's folder holds now, and announces it where nobody has."""
         if await self.catalogue.look():
+            self.metrics.catalogue_taken_over()
             self._renew()
+        await self.activation.look(self.catalogue.loaded, self.now())
 
     def _renew(self) -> None:
         self.basis = basis_of(
@@ -154,6 +169,7 @@ class Container:
 
     async def _look_at_lift(self) -> None:
         self._lift = await read_sums(self.redis.ask, self.rules.shards)
+        self._figures = await read_figures(self.redis.ask, self.rules.shards, self.basis.loaded.catalogue, self.now())
 
     def _lift_so_far(self) -> LiftAnswer:
         loaded = self.basis.loaded
@@ -188,7 +204,11 @@ class Container:
         if pools:
             used = await self.redis.ask(commands_of(*(partial(queue_used, pool=pool, now=self.now()) for pool in pools.values())))
             self.stock.looked(
-                {name: pools[name].capacity - number for name, number in zip(pools, used, strict=True) if isinstance(number, int)},
+                {
+                    name: pools[name].capacity - number
+                    for name, number in zip(pools, used, strict=True)
+                    if isinstance(number, int)
+                },
                 {name: int(taken.max()) for name, taken in columns.taken_of.items()},
             )
 

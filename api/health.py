@@ -184,7 +184,7 @@ def _counted(length: int, first: bytes, waiting: list[Any], end: str) -> int:
 class LiveGauges(Collector):
     """Gauges as they are at the moment of the scrape."""
 
-    def __init__(self, health: Health, ready: Callable[[], bool], beside: Collector) -> None:
+    def __init__(self, health: Health, ready: Callable[[], bool], *beside: Collector) -> None:
         self._health = health
         self._ready = ready
         self._beside = beside
@@ -204,4 +204,5 @@ class LiveGauges(Collector):
         for child in self._health.children():
             restarts.add_metric([child.name], float(child.restarts))
         yield restarts
-        yield from self._beside.collect()
+        for collector in self._beside:
+            yield from collector.collect()

@@ -81,6 +81,9 @@ class Metrics:
         self._catalogue_errors = Counter(
             "regulars_catalogue_errors_total", "Catalogues that were not taken over", registry=self.registry
         )
+        self._catalogues = Counter(
+            "regulars_catalogue_reloads_total", "Changed catalogues that were taken over", registry=self.registry
+        )
         self._snapshot_errors = Counter(
             "regulars_snapshot_errors_total", "Snapshots that were not taken over, by model", ["model"],
             registry=self.registry,
@@ -138,6 +141,9 @@ class Metrics:
 
     def catalogue_error(self) -> None:
         self._catalogue_errors.inc()
+
+    def catalogue_taken_over(self) -> None:
+        self._catalogues.inc()
 
     def snapshot_error(self, model: str) -> None:
         self._snapshot_errors.labels(model).inc()

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from api.answering import DecisionAnswer
 from api.asking import DecisionRequest
+from api.campaigns import CAMPAIGNS_EXAMPLE, CampaignAnswer, CampaignsAnswer
+from api.catalogue import CATALOGUE_EXAMPLE, CatalogueAnswer, Proposed
 from api.departures import CHURN_EXAMPLE, ChurnAnswer
 from api.door import Receipt
 from api.insights import LIFT_EXAMPLE, LiftAnswer
@@ -215,7 +217,46 @@ CUSTOMERS = Group(
     },
 )
 
+_KNOWN: Described = {
+    "description": "The files, and what is served",
+    **_content(schema_of(CatalogueAnswer) | {"examples": [CATALOGUE_EXAMPLE]}),
+}
+_FILE: Described = {
+    "name": "file", "in": "query", "required": False, "schema": {"type": "string"}, "description": "one file, as YAML",
+}  # fmt: skip
+_IF_MATCH: Described = {
+    "name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"},
+    "description": "the ETag of what was read; with another one nothing is written",
+}  # fmt: skip
+
+CATALOGUE = Group(
+    get={
+        "summary": "The catalogue",
+        "openapi_extra": {"parameters": [_FILE]},
+        "responses": {**problems(401, 403, 404, 429, 503), 200: _KNOWN},
+    },
+    put={
+        "summary": "Replace the catalogue, or one file of it",
+        "openapi_extra": {
+            "parameters": [_IF_MATCH],
+            "requestBody": {"required": True, **_content(schema_of(Proposed))},
+        },
+        "responses": {**problems(400, 401, 403, 409, 412, 413, 422, 429, 503), 200: _KNOWN},
+    },
+)
+
+_CAMPAIGNS: Described = {"description": "By campaign", **_content(schema_of(CampaignsAnswer) | {"examples": [CAMPAIGNS_EXAMPLE]})}
+
 INSIGHTS = Group(
+    campaigns={"summary": "What campaigns do", "responses": {**problems(401, 403, 429, 503), 200: _CAMPAIGNS}},
+    campaign={
+        "summary": "What one campaign does",
+        "openapi_extra": _ID,
+        "responses": {
+            **problems(401, 403, 404, 429, 503),
+            200: {"description": "The campaign", **_content(schema_of(CampaignAnswer))},
+        },
+    },
     churn={
         "summary": "Why customers leave",
         "responses": {

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api import schemas
 from api.access import need_secret
+from api.campaigns import campaigns_answer, campaigns_known, read_figures
 from api.container import Container
 from api.departures import churn_answer
 from api.insights import campaigns_with, lift_answer, read_sums
@@ -70,7 +71,27 @@ def add_routes(app: FastAPI, container: Container) -> None:
         answer = segments_answer(groups, container.basis.value.cuts, container.now())
         return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
 
+    async def campaigns(request: Request) -> Response:
+        """What campaigns do: whom they reach, what becomes of their offers, what they cost and what they add."""
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+        loaded, shards = container.basis.loaded, container.rules.shards
+        try:
+            figures = await read_figures(container.redis.ask, shards, loaded.catalogue, container.now())
+            sums = await read_sums(container.redis.ask, shards)
+        except StoreUnavailable:
+            raise store_away() from None
+        wanted = request.path_params.get("id")
+        known = campaigns_known(figures, loaded.catalogue)
+        if wanted is not None and wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise Problem(404, "campaign.unknown", f"there is no campaign {wanted!r}{near}", "id")
+        answer = campaigns_answer(figures, sums, loaded.catalogue, loaded.policy, container.now(), wanted)
+        body = schemas.encode(answer if wanted is None else answer.campaigns[0])
+        return Response(body, 200, _NO_STORE, _MEDIA_TYPE)
+
     described = schemas.INSIGHTS
+    app.add_api_route("/v1/insights/campaigns", campaigns, methods=["GET"], tags=["insights"], **described.campaigns)
+    app.add_api_route("/v1/insights/campaigns/{id}", campaigns, methods=["GET"], tags=["insights"], **described.campaign)
     app.add_api_route("/v1/insights/churn", churn, methods=["GET"], tags=["insights"], **described.churn)
     app.add_api_route("/v1/insights/lift", lift, methods=["GET"], tags=["insights"], **described.lift)
     app.add_api_route("/v1/insights/segments", segments, methods=["GET"], tags=["insights"], **described.segments)

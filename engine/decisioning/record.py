@@ -12,6 +12,7 @@ from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.decision import Chosen, Decision, Filled, offers_in
 from engine.decisioning.offers import Redemption
 from engine.decisioning.policy import Policy
+from engine.decisioning.pools import redemption_cost
 from engine.decisioning.situation import Vector
 from engine.events.offers import Allowed, ChosenOffer, Decided
 from engine.moments import DAY, rfc3339
@@ -104,6 +105,8 @@ def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:
         shown_when=policy.placements[offer.placement].shown_when,
         learn=offer.learn,
         vector=b64encode(offer.vector).decode(),
+        cost_minor=written.cost.minor,
+        redemption_cost_minor=redemption_cost(written),
     )
 
 
