@@ -29,6 +29,7 @@ CUSTOMERS = Gauge("regulars_customers", "Customers with a profile", multiprocess
 PURCHASES = Gauge("regulars_purchases", "Purchases that stand", multiprocess_mode="livesum")
 SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["currency"], multiprocess_mode="livesum")
 SEGMENTS = Gauge("regulars_segment_customers", "Customers by segment and stage", ["segment"], multiprocess_mode="livesum")
+PAST_DUE = Gauge("regulars_cases_past_due", "Complaints and support cases past due and open", multiprocess_mode="livesum")
 TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
 WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
 
@@ -82,5 +83,6 @@ def gauge(totals: list[Totals], timers: int, watermark: int) -> None:
             spend[currency] = spend.get(currency, 0) + amount
     for currency, amount in spend.items():
         SPEND.labels(currency=currency).set(amount)
+    PAST_DUE.set(sum(one.cases_past_due for one in totals))
     TIMERS.set(timers)
     WATERMARK.set(watermark / 1000.0)

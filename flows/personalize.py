@@ -19,6 +19,7 @@ from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import EngineSettings, RetentionSettings
+from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.errors import Fenced, StoreUnavailable
 from engine.models.segments import SegmentRule
 from engine.moments import DAY, SECOND
@@ -84,9 +85,15 @@ def dataflow(source: EventSource, owner: Owner, sink: CommitSink) -> Dataflow:
     return flow
 
 
-def open_owner(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule | None = None) -> Owner:
+def open_owner(
+    store: RedisStore,
+    settings: EngineSettings,
+    churn: ChurnRule,
+    segments: SegmentRule | None = None,
+    service: ServiceRule = DEFAULT_RULE,
+) -> Owner:
     """The shards of this process, as their last commits left them."""
-    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards, segments)
+    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards, segments, service)
     return Owner(store, processor, settings.owned_shards(), settings.cache_customers)
 
 
@@ -132,11 +139,13 @@ class _Stop:
         return self._asked
 
 
-def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule, stop: _Stop) -> Owner | None:
+def _opened(
+    store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule, service: ServiceRule, stop: _Stop
+) -> Owner | None:
     while not stop.asked_for():
         try:
             store.claim(settings.shards)
-            owner = open_owner(store, settings, churn, segments)
+            owner = open_owner(store, settings, churn, segments, service)
         except StoreUnavailable as error:
             _LOG.warning("waiting for the store", extra={"error": str(error)})
             time.sleep(0.2)
@@ -146,10 +155,10 @@ def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, segme
     return None
 
 
-def _rules(folder: Path) -> tuple[ChurnRule, SegmentRule]:
+def _rules(folder: Path) -> tuple[ChurnRule, SegmentRule, ServiceRule]:
     policy = load_catalogue(folder).policy
     churn = ChurnRule(horizon_days=policy.churn.horizon_days, profiling=policy.consent.profiling_by_default)
-    return churn, policy.value.segments
+    return churn, policy.value.segments, policy.service
 
 
 def _fenced(error: Fenced) -> int:

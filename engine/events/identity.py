@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from engine.events.base import Event
+from engine.events.base import Event, Identifier
 
 NEVER_KEPT = frozenset(
     [
@@ -39,7 +39,10 @@ MOST_TRAIT_TEXT = 100
 
 
 class Traits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is told of a customer. Only what features or rules read is kept; names and addresses are not."""
+    """What is told of a customer. Only what features or rules read is kept; names and addresses are not.
+
+    `reached_by` holds keyed hashes of e-mail address and phone number. The door makes them; a sender's own are not taken.
+    """
 
     birthday: str | None = None
     locale: str | None = None
@@ -49,11 +52,20 @@ class Traits(Struct, frozen=True, kw_only=True, omit_defaults=True):
     age_band: str | None = None
     has_children: bool | None = None
     home_owner: bool | None = None
+    reached_by: dict[str, str] = {}
     extra: dict[str, Any] = {}
+    removed: Annotated[tuple[Identifier, ...], Meta(max_length=50)] = ()
+    """Traits that are taken back; a sender says null."""
 
 
 def shaped(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of `customer_identified` with a shop's own traits under `extra`: plain values that do not name a person."""
+    """The body of `customer_identified` with a shop's own traits under `extra`: plain values that do not name a person.
+
+    A trait that is null is taken back.
+    """
+    gone = {str(name)[:100]: None for name, value in data.items() if value is None}
+    if gone:
+        data = {**{name: value for name, value in data.items() if value is not None}, "removed": tuple(gone)[:50]}
     declared = {name: value for name, value in data.items() if name in Traits.__struct_fields__}
     own = {**{name: value for name, value in data.items() if name not in declared}, **_mapping(data.get("extra"))}
     kept = {name: value for name, value in own.items() if _key(name) not in NEVER_KEPT and _is_plain(value)}

@@ -14,7 +14,8 @@ MOST_TRAITS = 50
 
 
 class Identity(Struct, frozen=True, array_like=True):
-    """One identity's own facts. `traits` are (value, told at)."""
+    """One identity's own facts. `traits` are (value, told at). `reached_by` holds keyed hashes of e-mail address and phone
+    number, by kind, as (hash, told at)."""
 
     first_at: int = 0
     last_at: int = 0
@@ -22,6 +23,7 @@ class Identity(Struct, frozen=True, array_like=True):
     loyalty: tuple[str, ...] = ()
     traits: dict[str, tuple[Any, int]] = {}
     channels: dict[str, int] = {}
+    reached_by: dict[str, tuple[str, int]] = {}
 
     def met(self, event: Event, at: int) -> "Identity":
         """After any event of this customer."""
@@ -35,7 +37,18 @@ class Identity(Struct, frozen=True, array_like=True):
             _with(self.loyalty, event.loyalty_id),
             self.traits,
             channels,
+            self.reached_by,
         )
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """The hashes by which this customer is found."""
+        return frozenset(digest for digest, _ in self.reached_by.values())
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is held under each name; what was taken back leaves its name alone, so that older news does not bring it back."""
+        return {name: value for name, (value, _) in sorted(self.traits.items()) if value is not None}
 
     def trait(self, name: str) -> Any:
         """What was last told of the customer under this name, or None."""
@@ -57,7 +70,14 @@ class Identity(Struct, frozen=True, array_like=True):
             tuple(sorted({*self.loyalty, *other.loyalty}))[:MOST_IDENTITIES],
             traits,
             channels,
+            {
+                kind: max(self.reached_by.get(kind, _NOWHERE), other.reached_by.get(kind, _NOWHERE), key=lambda one: one[::-1])
+                for kind in sorted({*self.reached_by, *other.reached_by})
+            },
         )
+
+
+_NOWHERE = ("", 0)
 
 
 def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
@@ -69,13 +89,17 @@ def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
 def _identified(facet: Identity, event: CustomerIdentified, at: int) -> Identity:
     told = to_builtins(event.data)
     told.update(told.pop("extra", {}))
+    told.update(dict.fromkeys(told.pop("removed", ())))
+    reached_by = dict(facet.reached_by)
+    for kind, digest in told.pop("reached_by", {}).items():
+        reached_by[kind] = max(reached_by.get(kind, _NOWHERE), (digest, at), key=lambda one: one[::-1])
     traits = dict(facet.traits)
     for name, value in told.items():
         if name in traits and traits[name][1] > at:
             continue
         if name in traits or len(traits) < MOST_TRAITS:
             traits[name] = (value, at)
-    return replace(facet, traits=traits)
+    return replace(facet, traits=traits, reached_by=reached_by)
 
 
 HANDLERS: dict[str, Callable[..., Identity]] = {"customer_identified": _identified}

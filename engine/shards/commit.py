@@ -9,6 +9,7 @@ from engine.events.reference import Reference
 from engine.models.lift import ArmSums
 from engine.moments import WEEK
 from engine.profiles.profile import Profile
+from engine.shards.complaints import ComplaintSums
 
 Outcome = Literal["written", "already", "fenced"]
 
@@ -47,7 +48,7 @@ class Waiting(Struct, frozen=True, array_like=True):
 
 
 class Totals(Struct, frozen=True, array_like=True):
-    """Exact counts of a shard since its first entry. `spend` is net, in minor units by currency."""
+    """Exact counts of a shard since its first entry. `spend` is net, in minor units by currency; `cases_past_due` is of now."""
 
     events: int = 0
     duplicates: int = 0
@@ -63,6 +64,7 @@ class Totals(Struct, frozen=True, array_like=True):
     offers_redeemed: int = 0
     labels: int = 0
     segment_changes: int = 0
+    cases_past_due: int = 0
 
 
 class ShardRecord(Struct, frozen=True, array_like=True):
@@ -108,6 +110,7 @@ class Opened(Struct, frozen=True):
     histogram: dict[str, int] = {}
     references: dict[str, Reference] = {}
     lift: dict[tuple[str, str], ArmSums] = {}
+    complaints: dict[str, ComplaintSums] = {}
 
 
 class Needs(Struct, frozen=True):
@@ -144,6 +147,9 @@ class Commit(Struct):
     replaced; `unseen` are records of fingerprints to delete. `settled` names customers whose pending entries up to the offset
     are folded now. `histogram` holds the counts that changed, 0 where nobody is left; `references` facts with a new version;
     `lift` the sums by campaign and arm that changed. `actions` are triggers whose wait is over.
+    `leads` are the open leads of customers whose leads changed, empty where none is left.
+    `timeline` are new touch points by customer, `reached` hashes of addresses that name a customer from now on, or no more
+    (False), and `complaints` the counts that changed.
     """
 
     shard: int
@@ -168,6 +174,10 @@ class Commit(Struct):
     lift: dict[tuple[str, str], ArmSums] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
     actions: list[bytes] = field(default_factory=list)
+    leads: dict[str, bytes] = field(default_factory=dict)
+    timeline: dict[str, list[bytes]] = field(default_factory=dict)
+    reached: list[tuple[str, str, bool]] = field(default_factory=list)
+    complaints: dict[str, ComplaintSums] = field(default_factory=dict)
     owner: str = ""
     facts: Facts = field(default_factory=Facts)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
@@ -28,6 +29,7 @@ from engine.events.reference import ReferenceChanged
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
 from engine.events.segments import SegmentChanged
+from engine.events.service import PastDue
 from engine.ids import erased_name
 from engine.models.lift import ArmSums
 from engine.models.segments import SegmentRule
@@ -51,9 +53,10 @@ from engine.shards.commit import (
 )
 from engine.shards.handover import Handover
 from engine.shards.labels import READINGS, Labels
+from engine.shards.relations import Relations
 from engine.shards.segments import Following, value_example
 from engine.shards.shard import Shard
-from engine.shards.timers import OF_TRIGGERS, TRIAL, WAITING, parsed, trial_tag
+from engine.shards.timers import OF_TRIGGERS, RELATION, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
 
 _ID, _RECORD = 8, 12
@@ -86,10 +89,18 @@ class Prepared(NamedTuple):
 class ShardProcessor:
     """Processes batches; holds rules but no state of its own. `lateness_ms` is how long the watermark waits for stragglers."""
 
-    def __init__(self, labels: Labels, lateness_ms: int, shards: int, segments: SegmentRule | None = None) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        lateness_ms: int,
+        shards: int,
+        segments: SegmentRule | None = None,
+        service: ServiceRule = DEFAULT_RULE,
+    ) -> None:
         self._labels = labels
         self._segments = segments or SegmentRule()
         self._handover = Handover(shards)
+        self._service, self._shards = service, shards
         self.lateness_ms = lateness_ms
 
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
@@ -132,7 +143,9 @@ class ShardProcessor:
             facts=Facts(before=before.totals),
         )
         following = Following(self._segments, shard.histogram, shard.references, commit)
-        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, loaded.waiting, following)
+        alarms = Alarms(shard.timers, commit, loaded.waiting, shard.inflight)
+        relations = Relations(self._service, shard.complaints, alarms, commit, self.lateness_ms, self._shards)
+        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, alarms, following, relations)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
         # What was set again after it had gone off stays.
@@ -154,16 +167,18 @@ class _Run:
         lateness_ms: int,
         shard: Shard,
         commit: Commit,
-        waiting: dict[str, bytes],
+        alarms: Alarms,
         segments: Following,
+        relations: Relations,
     ) -> None:
+        self._relations = relations
         self._segments = segments
         self._labels = labels
         self._handover = handover
         self._lateness_ms = lateness_ms
         self._shard = shard
         self._commit = commit
-        self._alarms = Alarms(shard.timers, commit, waiting, shard.inflight)
+        self._alarms = alarms
         self._occasions = Occasions(shard.triggers, self._alarms, commit, lateness_ms)
         self.watermark = shard.record.watermark
         self.live = shard.record.live
@@ -171,7 +186,8 @@ class _Run:
         self._counts["spend"] = dict(self._counts["spend"])
 
     def totals(self) -> Totals:
-        return Totals(**self._counts)
+        past_due = self._counts["cases_past_due"] + self._relations.past_due
+        return Totals(**{**self._counts, "cases_past_due": past_due})
 
     def entry(self, entry: Entry, read: Read) -> None:
         event = read.event
@@ -214,15 +230,18 @@ class _Run:
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
-        if isinstance(event, SegmentChanged):
+        if isinstance(event, SegmentChanged | PastDue):
+            self._relations.happened(profile, profile, event, at)
             self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if isinstance(event, ErasureRequested):
             self._segments.left(profile)
+            self._relations.erased(profile, at)
             self._erase(entry.key, read.week)
         elif isinstance(event, IdentityClaimed):
             self._segments.left(profile)
+            self._relations.left(profile)
             changed, going = self._handover.handed_over(profile, event)
             self._commit.outbox.extend(going)
             self._store(changed)
@@ -235,6 +254,7 @@ class _Run:
             before = self._boundaries(profile, at)
             after = self._folded(before, event, read)
             self._store(after)
+            self._relations.happened(before, after, event, at)
             self._occasions.happened(before, after, event, at, self._front(at), self.live)
         if event.type not in OURS and not derived(event):
             self._count("events")
@@ -361,6 +381,9 @@ class _Run:
                 continue
             if kind == TRIAL:
                 self._over(profile, at)
+                continue
+            if kind == RELATION:
+                self._store(self._relations.gone_off(profile, self._front(0), self.live))
                 continue
             waiting = self._alarms.take(tag)
             examples, profile = self._labels.closed(kind, middle, profile, at, waiting)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from engine.profiles.profile import Profile
 from engine.shards.commit import Commit, Loaded, Needs, Opened
+from engine.shards.complaints import ComplaintCounts
 from engine.shards.popularity import Popularity
 from engine.shards.segments import Histogram
 from engine.shards.timers import Timers
@@ -29,6 +30,7 @@ class Shard:
         self.references = dict(opened.references)
         self.triggers = triggers_in(self.references)
         self.lift = dict(opened.lift)
+        self.complaints = ComplaintCounts(opened.complaints)
         self.inflight: deque[Commit] = deque()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._seen: OrderedDict[tuple[str, int], dict[bytes, bytes]] = OrderedDict()

@@ -3,11 +3,11 @@
 A tag says what is due and for whom: `b|customer` scores at a boundary, `c|opened|customer` closes a churn label and
 `p|opened|customer` one of purchase, `o|closes|decision|customer` closes the offers of one decision, `x|closes|customer`
 counts what is over for an arm, `g|trigger|customer` is a trigger whose wait ends, `k|trigger|customer` the end of the time in
-which it does not start again, `a|customer` a cart left alone and `d|customer` a birthday. The customer comes last, since
-their id may hold anything.
+which it does not start again, `a|customer` a cart left alone, `d|customer` a birthday and `s|customer` the next date of a case or
+a service. The customer comes last, since their id may hold anything.
 
 Alarms are due in watermark time, which waits for stragglers: right for labels. What a customer is to be told cannot wait, so
-an alarm of a trigger is set earlier by the lateness allowed; it goes off when an event or the clock reaches its time.
+an alarm of a trigger or a case is set earlier by the lateness allowed; it goes off when an event or the clock reaches its time.
 """
 
 import heapq
@@ -15,11 +15,16 @@ from collections.abc import Iterator, Mapping
 
 BOUNDARY, CHURN, PURCHASE, OFFERS, TRIAL = "b", "c", "p", "o", "x"
 TRIGGER, COOLING, CART, BIRTHDAY = "g", "k", "a", "d"
+TIER = "t"
+"""The review of a tier of the loyalty programme, `t|customer`."""
+RELATION = "s"
 WAITING = (CHURN, PURCHASE, OFFERS, TRIGGER)
 """Kinds under whose tags something waits: readings for their label, an occasion for its time."""
 OF_TRIGGERS = frozenset({TRIGGER, COOLING, CART, BIRTHDAY})
 
-_PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2, TRIGGER: 2, COOLING: 2, CART: 1, BIRTHDAY: 1}
+_PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2, TRIGGER: 2, COOLING: 2, CART: 1, BIRTHDAY: 1, RELATION: 1}
+
+_PARTS[TIER] = 1
 
 
 def boundary_tag(customer: str) -> str:
@@ -52,6 +57,14 @@ def cooling_tag(trigger: str, customer: str) -> str:
 
 def cart_tag(customer: str) -> str:
     return f"{CART}|{customer}"
+
+
+def relation_tag(customer: str) -> str:
+    return f"{RELATION}|{customer}"
+
+
+def tier_tag(customer: str) -> str:
+    return f"{TIER}|{customer}"
 
 
 def birthday_tag(customer: str) -> str:

@@ -205,7 +205,7 @@ class Occasions:
 
 def derived(event: Event) -> bool:
     """Whether the engine noticed this by itself: it is no activity of the customer's."""
-    return event.type == CART_ABANDONED and event.source == OURSELVES
+    return event.type in _DERIVED and event.source == OURSELVES
 
 
 def next_birthday(told: object, after: int, zone: ZoneInfo) -> int:
@@ -245,6 +245,7 @@ def _named(event: Event) -> dict[str, Any]:
     return found
 
 
+_DERIVED = frozenset({CART_ABANDONED, "service_due", "erasure_requested"})
 _TOUCHES_CART = frozenset(
     {"product_added", "product_removed", "cart_viewed", "checkout_started", "order_completed", "part_handed_over"}
 )

@@ -10,6 +10,7 @@ from engine.events.reference import Reference
 from engine.models.lift import ArmSums
 from engine.profiles.profile import Profile
 from engine.shards.commit import ShardRecord
+from engine.shards.complaints import ComplaintSums
 
 PROFILE_FORMAT = b"\x01"
 RECORD_FORMAT = b"\x01"
@@ -20,6 +21,7 @@ _RECORD = msgspec.msgpack.Decoder(ShardRecord)
 _REFERENCE = msgspec.msgpack.Decoder(Reference)
 _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 _SUMS = msgspec.msgpack.Decoder(ArmSums)
+_COMPLAINTS = msgspec.msgpack.Decoder(ComplaintSums)
 
 
 def encode_profile(profile: Profile) -> bytes:
@@ -76,6 +78,15 @@ def encode_sums(sums: ArmSums) -> bytes:
 
 def decode_sums(raw: bytes) -> ArmSums:
     return _SUMS.decode(raw)
+
+
+def encode_complaints(sums: ComplaintSums) -> bytes:
+    """Complaints of one reason, product and store, as a field of a shard's hash."""
+    return _ENCODER.encode(sums)
+
+
+def decode_complaints(raw: bytes) -> ComplaintSums:
+    return _COMPLAINTS.decode(raw)
 
 
 def arm_field(campaign: str, arm: str) -> str:

@@ -7,6 +7,9 @@
 | `own:{s}` | who made the last commit | shard commit | for ever |
 | `shd:{s}` | watermark and totals | shard commit | for ever |
 | `prof:{s}:customer` | profile | shard commit | until erasure |
+| `time:{s}:customer` | the last 50 touch points | shard commit | until erasure |
+| `who:{s}:hash` | customers by keyed hash of an e-mail address or phone number | shard commit | until erasure |
+| `cmp:{s}` | complaints by reason, product and store | shard commit | for ever |
 | `pend:{s}:customer` | events to be obeyed before they are folded | API, emptied by the shard commit | until folded |
 | `ids:{s}:week:customer` | fingerprints of events taken | shard commit | 15 days after the last |
 | `tmr:{s}` | alarms, scored by due time | shard commit | until due |
@@ -85,6 +88,18 @@ def timers(shard: int) -> str:
 
 def waiting(shard: int, tag: str) -> str:
     return f"wait:{{{shard}}}:{tag}"
+
+
+def timeline(shard: int, customer: str) -> str:
+    return f"time:{{{shard}}}:{customer}"
+
+
+def reached(shard: int, digest: str) -> str:
+    return f"who:{{{shard}}}:{digest}"
+
+
+def complaints(shard: int) -> str:
+    return f"cmp:{{{shard}}}"
 
 
 def popularity(shard: int) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from engine.events.reference import Reference
 from engine.ids import is_after
 from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
-from engine.store.codec import decode_profile, decode_sums, encode_profile, encode_sums
+from engine.shards.timeline import MOST_KEPT
+from engine.store.codec import (
+    decode_complaints,
+    decode_profile,
+    decode_sums,
+    encode_complaints,
+    encode_profile,
+    encode_sums,
+)
 
 
 class MemoryStore:
@@ -31,6 +39,9 @@ class MemoryStore:
         self.outbox: dict[int, list[Outgoing]] = defaultdict(list)
         self.decisions: dict[int, list[bytes]] = defaultdict(list)
         self.actions: dict[int, list[bytes]] = defaultdict(list)
+        self.timeline: dict[tuple[int, str], list[bytes]] = {}
+        self.reached: dict[tuple[int, str], set[str]] = {}
+        self.complaints: dict[int, dict[str, bytes]] = defaultdict(dict)
 
     def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
         ids = []
@@ -60,6 +71,7 @@ class MemoryStore:
             dict(self.popularity[shard]),
             histogram=dict(self.histogram[shard]),
             references=dict(self.references[shard]),
+            complaints={cell: decode_complaints(raw) for cell, raw in self.complaints[shard].items()},
             lift={arm: decode_sums(raw) for arm, raw in self.lift[shard].items()},
         )
 
@@ -99,6 +111,7 @@ class MemoryStore:
             self.seen.pop((shard, key, week), None)
         for key, name in commit.erased.items():
             self.profiles.pop((shard, key), None)
+            self.timeline.pop((shard, key), None)
             self.gone[shard].add(name)
         for tag, raw in commit.waiting.items():
             self.waiting[shard, tag] = raw
@@ -118,6 +131,14 @@ class MemoryStore:
         self.outbox[shard].extend(commit.outbox)
         self.decisions[shard].extend(commit.decisions)
         self.actions[shard].extend(commit.actions)
+        for key, lines in commit.timeline.items():
+            self.timeline[shard, key] = [*self.timeline.get((shard, key), ()), *lines][-MOST_KEPT:]
+        for digest, key, is_so in commit.reached:
+            found = self.reached.setdefault((shard, digest), set())
+            (found.add if is_so else found.discard)(key)
+            if not found:
+                del self.reached[shard, digest]
+        self.complaints[shard].update((cell, encode_complaints(sums)) for cell, sums in commit.complaints.items())
         return "written"
 
     def profile(self, shard: int, key: str) -> bytes | None:

@@ -10,15 +10,18 @@ from redis.exceptions import NoScriptError, RedisError
 
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
+from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
 from engine.store.codec import (
     arm_field,
     arm_of,
+    decode_complaints,
     decode_pair,
     decode_profile,
     decode_record,
     decode_reference,
     decode_sums,
+    encode_complaints,
     encode_pair,
     encode_profile,
     encode_record,
@@ -68,7 +71,8 @@ class RedisStore:
             pipe.hgetall(keys.lift(shard))
             pipe.hgetall(keys.histogram(shard))
             pipe.hgetall(keys.references(shard))
-            offset, record, timers, gone, popularity, lift, histogram, references = pipe.execute()
+            pipe.hgetall(keys.complaints(shard))
+            offset, record, timers, gone, popularity, lift, histogram, references, complaints = pipe.execute()
         return Opened(
             shard,
             offset.decode() if offset else "0-0",
@@ -80,6 +84,7 @@ class RedisStore:
             {name.decode(): int(count) for name, count in histogram.items()},
             {name.decode(): decode_reference(raw) for name, raw in references.items()},
             lift={arm_of(name): decode_sums(raw) for name, raw in lift.items()},
+            complaints={cell.decode(): decode_complaints(raw) for cell, raw in complaints.items()},
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -237,7 +242,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     deleted = [keys.waiting(shard, tag) for tag in commit.waiting_done]
     deleted += [keys.seen(shard, *pair) for pair in commit.unseen]
     for key in commit.erased:
-        deleted += [keys.profile(shard, key), keys.ledger(shard, key)]
+        deleted += [keys.profile(shard, key), keys.ledger(shard, key), keys.timeline(shard, key)]
     settled = [keys.pending(shard, key) for key in dict.fromkeys(commit.settled)]
     names = [
         keys.offset(shard),
@@ -253,10 +258,13 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.histogram(shard),
         keys.references(shard),
         keys.actions(shard),
+        keys.complaints(shard),
         *sets,
         *appended,
         *deleted,
         *settled,
+        *(keys.timeline(shard, key) for key in commit.timeline),
+        *(keys.reached(shard, digest) for digest, _, _ in commit.reached),
     ]
     values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS, commit.owner]
     values += [len(sets), *sets.values(), len(appended), *appended.values(), len(deleted)]
@@ -286,5 +294,13 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.outbox))
     for going in commit.outbox:
         values += [going.shard, going.key, going.event, going.fingerprint]
-    values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(settled)]
+    values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
+    for cell, complaint_sums in commit.complaints.items():
+        values += [cell, encode_complaints(complaint_sums)]
+    values += [len(settled), len(commit.timeline), MOST_KEPT]
+    for lines in commit.timeline.values():
+        values += [len(lines), *lines]
+    values.append(len(commit.reached))
+    for _, key, is_so in commit.reached:
+        values += [int(is_so), key]
     return names, values

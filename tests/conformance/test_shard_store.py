@@ -18,6 +18,8 @@ from engine.moments import DAY
 from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchases
 from engine.shards.commit import Commit, DeadLetter, Entry, Needs, Opened, Outgoing, ShardRecord, Totals
+from engine.shards.complaints import ComplaintSums
+from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
 from engine.store.codec import encode_profile
 from engine.store.memory import MemoryStore
@@ -48,6 +50,14 @@ class Held(Protocol):
         """The stored bytes of a profile."""
         ...
 
+    def timeline(self, shard: int, key: str) -> list[bytes]:
+        """The stored lines of a customer, oldest first."""
+        ...
+
+    def reached(self, shard: int, digest: str) -> set[str]:
+        """Who is found by a hashed address."""
+        ...
+
 
 class InMemory:
     def __init__(self) -> None:
@@ -69,6 +79,12 @@ class InMemory:
 
     def profile(self, shard: int, key: str) -> bytes | None:
         return self.store.profile(shard, key)
+
+    def timeline(self, shard: int, key: str) -> list[bytes]:
+        return self.store.timeline.get((shard, key), [])
+
+    def reached(self, shard: int, digest: str) -> set[str]:
+        return self.store.reached.get((shard, digest), set())
 
 
 class OnRedis:
@@ -98,6 +114,12 @@ class OnRedis:
 
     def profile(self, shard: int, key: str) -> bytes | None:
         return cast("bytes | None", self.store.client.get(keys.profile(shard, key)))
+
+    def timeline(self, shard: int, key: str) -> list[bytes]:
+        return cast("list[bytes]", self.store.client.lrange(keys.timeline(shard, key), 0, -1))
+
+    def reached(self, shard: int, digest: str) -> set[str]:
+        return {name.decode() for name in cast("set[bytes]", self.store.client.smembers(keys.reached(shard, digest)))}
 
 
 def _letter(fields: dict[bytes, bytes]) -> Any:
@@ -145,6 +167,9 @@ FULL: dict[str, Any] = {
     "erased": {"u:eve": erased_name("u:eve", b"salt")},
     "histogram": {"money:3": 2, "money:-4": 1},
     "references": {"segments": Reference(9, [1, [0.5, 2.5]])},
+    "timeline": {"u:ann": [b"a line", b"another"]},
+    "reached": [("email-hash", "u:ann", True), ("other-hash", "u:bob", True), ("other-hash", "u:bob", False)],
+    "complaints": {"damaged\x1fp-1\x1f": ComplaintSums(2, 1, 1, 5)},
 }
 
 
@@ -174,6 +199,7 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
         lift=FULL["lift"],
         histogram=FULL["histogram"],
         references=FULL["references"],
+        complaints=FULL["complaints"],
     )
     assert loaded.profiles == FULL["profiles"]
     assert loaded.seen == {("u:ann", 3): MARK}
@@ -306,6 +332,23 @@ def test_an_erased_customer_is_gone_and_remembered_by_a_hash_only(held: Held) ->
     assert held.profile(S, "u:eve") is None
     assert held.store.open(S).gone == {erased_name("u:eve", b"salt")}
     assert "u:eve" not in repr(held.everything())
+
+
+def test_a_timeline_keeps_its_last_lines_and_goes_with_its_customer(held: Held) -> None:
+    lines = [b"%d" % number for number in range(MOST_KEPT + 10)]
+    written(held, commit_of("0-0", "1-0", timeline={"u:ann": lines[:20], "u:eve": [b"gone"]}))
+    written(held, commit_of("1-0", "2-0", timeline={"u:ann": lines[20:]}, erased={"u:eve": erased_name("u:eve", b"salt")}))
+
+    assert held.timeline(S, "u:ann") == lines[-MOST_KEPT:]
+    assert held.timeline(S, "u:eve") == []
+
+
+def test_an_address_names_all_its_customers_until_they_have_another(held: Held) -> None:
+    written(held, commit_of("0-0", "1-0", reached=[("h1", "u:ann", True), ("h1", "u:bob", True), ("h2", "u:bob", True)]))
+    written(held, commit_of("1-0", "2-0", reached=[("h1", "u:ann", False), ("h2", "u:bob", False)]))
+
+    assert held.reached(S, "h1") == {"u:bob"}
+    assert held.reached(S, "h2") == set()
 
 
 def test_entries_come_back_in_order_as_they_were_appended(held: Held) -> None:

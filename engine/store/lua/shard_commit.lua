@@ -1,7 +1,7 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
---       11 histogram, 12 references, 13 actions,
---       then strings to set, strings to append to, keys to delete, pending strings to settle.
+--       11 histogram, 12 references, 13 actions, 14 complaints,
+--       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
 local held = redis.call('GET', KEYS[1]) or '0-0'
@@ -24,7 +24,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 14
+local key = 15
 
 local sets = count()
 local pairs_ = {}
@@ -79,6 +79,7 @@ for i = 1, count() do
   redis.call('XADD', KEYS[13], '*', 'a', ARGV[at])
   at = at + 1
 end
+each(count(), 2, function(items) redis.call('HSET', KEYS[14], unpack(items)) end)
 
 local ms, seq = string.match(ARGV[2], '(%d+)-(%d+)')
 ms, seq = tonumber(ms), tonumber(seq)
@@ -95,5 +96,18 @@ for i = 1, settled do
     if #left > 0 then redis.call('SET', KEYS[key], table.concat(left)) else redis.call('DEL', KEYS[key]) end
   end
   key = key + 1
+end
+
+local timelines, most = count(), tonumber(ARGV[at])
+at = at + 1
+for i = 1, timelines do
+  each(count(), 1, function(items) redis.call('RPUSH', KEYS[key], unpack(items)) end)
+  redis.call('LTRIM', KEYS[key], -most, -1)
+  key = key + 1
+end
+for i = 1, count() do
+  redis.call(ARGV[at] == '1' and 'SADD' or 'SREM', KEYS[key], ARGV[at + 1])
+  key = key + 1
+  at = at + 2
 end
 return 'written'
