@@ -14,7 +14,7 @@ from engine.events.roster import TYPES
 from engine.models.lift import HOLDOUT, PERSONALIZED
 
 Where = tuple[str, str]
-HEARD = frozenset({"segment_changed", "tier_changed", "service_due"})
+HEARD = frozenset({"segment_changed", "tier_changed", "service_due", "case_past_due"})
 """What the engine writes and a trigger may start from."""
 EVENT_NAMES = frozenset(TYPES) - OURS | HEARD | frozenset(OCCASIONS)
 """Names that a trigger is likely to mean. A shop's own types of events start triggers as well."""

@@ -47,9 +47,10 @@ class TriggerRules:
                 _LOG.error("the triggers were not taken over", extra={"mistakes": [str(one) for one in error.mistakes[:20]]})
         if self._announced == self._rules:
             return
-        held = self._facts.reference(TRIGGERS)
-        if (msgspec.convert(held.value, Rules) if held else Rules()) != self._rules and (held or self._rules.triggers):
-            version = max(wall_ms, held.version + 1 if held else 1)
+        held = self._facts.references(TRIGGERS)
+        if any((msgspec.convert(one.value, Rules) if one else Rules()) != self._rules for one in held):
+            # Every shard is told, also where only some lack it: an announcement that broke off is made whole by the next one.
+            version = max(wall_ms, 1 + max((one.version for one in held if one), default=0))
             self._facts.announce(announcement(TRIGGERS, version, self._rules, wall_ms))
             _LOG.info("the shards are told their triggers", extra={"triggers": len(self._rules.triggers), "version": version})
         self._announced = self._rules
@@ -60,4 +61,4 @@ class TriggerRules:
         nowhere = sorted({one.webhook for one in loaded.triggers} - self._webhooks)
         if nowhere:
             _LOG.warning("triggers wait for their webhook to be set up in REGULARS_WEBHOOKS", extra={"webhooks": nowhere})
-        self._rules = rules_of(going, loaded.cart_abandoned_minutes, loaded.policy.timezone)
+        self._rules = rules_of(going, loaded.cart_abandoned_minutes, loaded.policy.timezone) if going else Rules()

@@ -42,6 +42,10 @@ class RedisFacts:
 
     def reference(self, name: str) -> Reference | None:
         """The newest version of a fact at which any shard stands."""
+        return max(filter(None, self.references(name)), key=lambda one: one.version, default=None)
+
+    def references(self, name: str) -> list[Reference | None]:
+        """The version of a fact at which each shard stands."""
         try:
             pipe = self._client.pipeline(transaction=False)
             for shard in self._shards:
@@ -49,8 +53,7 @@ class RedisFacts:
             held = pipe.execute()
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
-        found = [decode_reference(raw) for raw in held if raw]
-        return max(found, key=lambda one: one.version, default=None)
+        return [decode_reference(raw) if raw else None for raw in held]
 
     def announce(self, entry: Admitted) -> None:
         """Append to every shard's log. Repeating it is harmless, so a failure in between is repaired by doing it again."""
