@@ -7,14 +7,16 @@ from api.customer_state import Known
 from api.departures import changed
 from api.loyalty import leads_view, loyalty_view, subscriptions_view
 from api.value import value_view
+from engine.decisioning.conditions import clock
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
 from engine.features.words import told
 from engine.models.lift import EVERYTHING
 from engine.models.scoring import HorizonScorer
-from engine.moments import Millis, rfc3339
+from engine.moments import DAY, Millis, rfc3339
 from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
 from engine.profiles.experiment import Experiment
+from engine.profiles.preferences import EVERY, Preferences
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
@@ -29,7 +31,7 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
     part = profile.whole
     vector = read_features(profile, Request(), now)
     leaving, standing = churn.probability(vector), basis.standing(profile)
-    return {
+    view = {
         "user_id": _user_id(profile),
         "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
         "purchases": _purchases(part.purchases, currency),
@@ -45,7 +47,9 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
             "version": churn.version,
             "drivers": _drivers(churn, vector),
         },
+        "traits": part.identity.told,
         "consent": _consents(part.consent, now),
+        "preferences": _preferences(part.preferences),
         "purchase": {
             "probability_7d": round(purchase.probability(vector), 6),
             "status": purchase.status,
@@ -67,6 +71,31 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
         "last_seen_at": _moment(part.identity.last_at),
         "updated_at": _moment(profile.arrived_at),
         "age_ms": max(0, now - profile.arrived_at) if profile.arrived_at else None,
+    }
+    return view if profile.may_profile(now, policy.consent.profiling_by_default) else _without_scores(view)
+
+
+def _without_scores(view: dict[str, Any]) -> dict[str, Any]:
+    """Of a customer who does not want to be profiled: what they are owed, and no judgement of them."""
+    silent = {
+        name: {**dict.fromkeys(view[name]), **kept}
+        for name, kept in {
+            "value": {"status": "denied"},
+            "churn": {"status": "denied", "horizon_days": view["churn"]["horizon_days"], "changed": [], "drivers": []},
+            "purchase": {"status": "denied", "drivers": []},
+        }.items()
+    }
+    return {**view, **silent, "segments": [], "lifecycle": None, "features": {}}
+
+
+def _preferences(wished: Preferences) -> dict[str, Any]:
+    """What the customer chose; null where the shop decides."""
+    limit, quiet = wished.limit, wished.quiet.span
+    return {
+        "topics": {name: said for name in sorted(wished.topics) if name != EVERY and (said := wished.topic(name)) is not None},
+        "channels": {name: not wished.refuses(name) for name in sorted(wished.channels) if name != EVERY},
+        "frequency": {"count": limit.count, "window_days": limit.window_ms / DAY} if limit.count is not None else None,
+        "quiet_hours": {"start": clock(quiet[0]), "end": clock(quiet[1])} if quiet is not None else None,
     }
 
 

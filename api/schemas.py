@@ -247,6 +247,53 @@ CATALOGUE = Group(
 
 _CAMPAIGNS: Described = {"description": "By campaign", **_content(schema_of(CampaignsAnswer) | {"examples": [CAMPAIGNS_EXAMPLE]})}
 
+_HTML: Described = {"content": {"text/html": {"schema": {"type": "string"}}}}
+_TOKEN: Described = {"parameters": [{"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}]}
+_FORM: Described = {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}
+_TRAITS: Described = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+    "examples": [{"locale": "de-AT", "has_children": None}],
+}
+
+PREFERENCES = Group(
+    show={
+        "summary": "The page of a customer's choices",
+        "openapi_extra": _TOKEN,
+        "responses": {
+            200: {"description": "The form", **_HTML},
+            404: {"description": "The link is not one of ours", **_HTML},
+            410: {"description": "The link has ended, or the customer asked to be forgotten", **_HTML},
+        },
+    },
+    choose={
+        "summary": "A customer's choices, as the page sends them",
+        "openapi_extra": {**_TOKEN, "requestBody": {"required": True, **_FORM}},
+        "responses": {
+            303: {"description": "Saved; back to the page"},
+            400: {"description": "The form cannot be read", **_HTML},
+            404: {"description": "The link is not one of ours", **_HTML},
+            410: {"description": "The link has ended, or the customer asked to be forgotten", **_HTML},
+        },
+    },
+    link={
+        "summary": "A link to the page of a customer's choices",
+        "openapi_extra": _ID,
+        "responses": {**problems(401, 403, 404, 410, 503), 200: {"description": "The link and its end"}},
+    },
+    traits={
+        "summary": "Correct a customer's traits",
+        "openapi_extra": {
+            **_ID,
+            "requestBody": {
+                "required": True,
+                "content": {"application/merge-patch+json": {"schema": _TRAITS}, "application/json": {"schema": _TRAITS}},
+            },
+        },
+        "responses": {**problems(400, 401, 403, 404, 410, 413, 422, 503), 200: {"description": "The traits that are held now"}},
+    },
+)
+
 INSIGHTS = Group(
     campaigns={"summary": "What campaigns do", "responses": {**problems(401, 403, 429, 503), 200: _CAMPAIGNS}},
     campaign={

@@ -50,6 +50,11 @@ class Identity(Struct, frozen=True, array_like=True):
         """What is held under each name; what was taken back leaves its name alone, so that older news does not bring it back."""
         return {name: value for name, (value, _) in sorted(self.traits.items()) if value is not None}
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is held under each name; what was taken back leaves its name alone, so that older news does not bring it back."""
+        return {name: value for name, (value, _) in sorted(self.traits.items()) if value is not None}
+
     def trait(self, name: str) -> Any:
         """What was last told of the customer under this name, or None."""
         return self.traits.get(name, (None, 0))[0]
@@ -89,6 +94,7 @@ def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
 def _identified(facet: Identity, event: CustomerIdentified, at: int) -> Identity:
     told = to_builtins(event.data)
     told.update(told.pop("extra", {}))
+    told.update(dict.fromkeys(told.pop("removed", ())))
     told.update(dict.fromkeys(told.pop("removed", ())))
     reached_by = dict(facet.reached_by)
     for kind, digest in told.pop("reached_by", {}).items():
