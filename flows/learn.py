@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -40,6 +41,7 @@ from engine.store.redis_learner import Held, ModelCommit, RedisLearnerStore, kep
 from flows import learn_metrics
 from flows.companion_lap import CompanionLap
 from flows.cut_points import CutPoints
+from flows.programme import ProgrammeRules
 
 LOG = logging.getLogger("learn")
 
@@ -77,6 +79,7 @@ class Learning:
         name: str = "learn",
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         segments: SegmentRule | None = None,
+        catalogue: Path | None = None,
         profiling: bool = True,
     ) -> None:
         self._store = store
@@ -101,7 +104,9 @@ class Learning:
         self._published_at: dict[str, float] = {}
         self._popularity: dict[str, float] = {}
         self._companions = CompanionLap(store, self._last_companions(), profiling)
-        self._cut_points = CutPoints(RedisFacts(store.client, shards), segments or SegmentRule())
+        facts = RedisFacts(store.client, shards)
+        self._cut_points = CutPoints(facts, segments or SegmentRule())
+        self._programme = ProgrammeRules(catalogue, facts) if catalogue is not None else None
 
     def _last_companions(self) -> Companions:
         """What goes along with what, as it was published last."""
@@ -171,6 +176,8 @@ class Learning:
         if now_s - self._beaten_at >= BEAT_EVERY_S:
             self._store.beat(self._name)
             self._beaten_at = now_s
+        if self._programme is not None:
+            self._programme.look(now_s, self._wall_ms())
         if self._cut_points.look(now_s, self._wall_ms()):
             self.lineup.touched.add(LIFETIME_VALUE)
         if now_s - self._looked_at < POPULARITY_S:
@@ -331,6 +338,7 @@ def _opened(
                 settings.learn_publish_ms,
                 name,
                 segments=policy.value.segments,
+                catalogue=settings.catalogue,
                 profiling=policy.consent.profiling_by_default,
             )
         except StoreUnavailable as away:

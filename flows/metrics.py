@@ -30,10 +30,14 @@ PURCHASES = Gauge("regulars_purchases", "Purchases that stand", multiprocess_mod
 SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["currency"], multiprocess_mode="livesum")
 SEGMENTS = Gauge("regulars_segment_customers", "Customers by segment and stage", ["segment"], multiprocess_mode="livesum")
 PAST_DUE = Gauge("regulars_cases_past_due", "Complaints and support cases past due and open", multiprocess_mode="livesum")
+MEMBERS = Gauge("regulars_loyalty_customers", "Customers by tier of loyalty", ["tier"], multiprocess_mode="livesum")
+LEADS = Gauge("regulars_leads_open", "Leads that are neither won nor lost", multiprocess_mode="livesum")
 TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
 WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
 
 SEGMENT_NAMES = (*TIERS, BEST, *(stage for stage in STAGES if stage != "prospect"))
+_TIERS_TOLD: set[str] = set()
+"""A tier that nobody is held in any more is told as empty, not forgotten."""
 _OUTCOMES = ("decided", "shown", "clicked", "redeemed")
 for _outcome in _OUTCOMES:
     OFFERS.labels(outcome=_outcome)
@@ -71,6 +75,13 @@ def tell_segments(groups: Sequence[Mapping[str, int]]) -> None:
     """How many customers of this process's shards are in each segment and at each stage."""
     for name in SEGMENT_NAMES:
         SEGMENTS.labels(segment=name).set(sum(one.get(name, 0) for one in groups))
+
+
+def tell_members(tiers: Sequence[Mapping[str, int]]) -> None:
+    """How many customers of this process's shards are held in each tier that policy.yaml names."""
+    _TIERS_TOLD.update(name for one in tiers for name in one)
+    for name in sorted(_TIERS_TOLD):
+        MEMBERS.labels(tier=name).set(sum(one.get(name, 0) for one in tiers))
 
 
 def gauge(totals: list[Totals], timers: int, watermark: int) -> None:

@@ -24,7 +24,9 @@ from engine.errors import Fenced, StoreUnavailable
 from engine.models.segments import SegmentRule
 from engine.moments import DAY, SECOND
 from engine.shards.labels import ChurnRule, Labels
+from engine.shards.leads import OPEN
 from engine.shards.processor import ShardProcessor
+from engine.shards.tiers import members
 from engine.store.redis_writer import RedisStore
 from flows import metrics
 from flows.owner import Owner
@@ -51,6 +53,9 @@ class Upkeep:
             watermark = max((shard.record.watermark for shard in shards), default=0)
             metrics.gauge([shard.record.totals for shard in shards], sum(len(shard.timers) for shard in shards), watermark)
             metrics.tell_segments([shard.histogram.groups() for shard in shards])
+            counts = [shard.histogram.counts() for shard in shards]
+            metrics.tell_members([members(one) for one in counts])
+            metrics.LEADS.set(sum(one.get(OPEN, 0) for one in counts))
         try:
             if now - self._beaten >= 2.0:
                 self._beaten = now

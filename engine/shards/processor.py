@@ -37,7 +37,7 @@ from engine.moments import HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
-from engine.shards import campaigns, trials
+from engine.shards import campaigns, leads, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
@@ -56,7 +56,8 @@ from engine.shards.labels import READINGS, Labels
 from engine.shards.relations import Relations
 from engine.shards.segments import Following, value_example
 from engine.shards.shard import Shard
-from engine.shards.timers import OF_TRIGGERS, RELATION, TRIAL, WAITING, parsed, trial_tag
+from engine.shards.tiers import Tiers, told_by_us
+from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
 
 _ID, _RECORD = 8, 12
@@ -180,6 +181,7 @@ class _Run:
         self._commit = commit
         self._alarms = alarms
         self._occasions = Occasions(shard.triggers, self._alarms, commit, lateness_ms)
+        self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self.watermark = shard.record.watermark
         self.live = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
@@ -230,17 +232,20 @@ class _Run:
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
+        if told_by_us(event):
+            self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
+            return
         if isinstance(event, SegmentChanged | PastDue):
             self._relations.happened(profile, profile, event, at)
             self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         if isinstance(event, ErasureRequested):
-            self._segments.left(profile)
+            self._left(profile)
             self._relations.erased(profile, at)
             self._erase(entry.key, read.week)
         elif isinstance(event, IdentityClaimed):
-            self._segments.left(profile)
+            self._left(profile)
             self._relations.left(profile)
             changed, going = self._handover.handed_over(profile, event)
             self._commit.outbox.extend(going)
@@ -252,7 +257,8 @@ class _Run:
             if isinstance(event, OfferDecided):
                 self._commit.decisions.append(entry.event)
             before = self._boundaries(profile, at)
-            after = self._folded(before, event, read)
+            after = self._tiers.happened(before, self._folded(before, event, read), self._front(at), self.live)
+            leads.followed(self._commit, self._shard.histogram, before, after)
             self._store(after)
             self._relations.happened(before, after, event, at)
             self._occasions.happened(before, after, event, at, self._front(at), self.live)
@@ -265,6 +271,11 @@ class _Run:
         if at < self.watermark:
             self._count("late")
         self._advance(at - self._lateness_ms)
+
+    def _left(self, profile: Profile) -> None:
+        self._segments.left(profile)
+        self._tiers.left(profile)
+        leads.left(self._commit, self._shard.histogram, profile)
 
     def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
@@ -378,6 +389,9 @@ class _Run:
             if kind == "b":
                 if profile.next_boundary == at:
                     self._store(self._boundaries(profile, at))
+                continue
+            if kind == TIER:
+                self._store(self._tiers.reviewed(profile, at, self.live))
                 continue
             if kind == TRIAL:
                 self._over(profile, at)

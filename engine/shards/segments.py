@@ -64,6 +64,10 @@ class Histogram:
                 self._counts.pop(name, None)
         return changed
 
+    def counts(self) -> Mapping[str, int]:
+        """All counts by name."""
+        return self._counts
+
     def groups(self) -> dict[str, int]:
         """The counts of groups alone, by the names of tiers, `best` and stages."""
         return grouped([self._counts])

@@ -18,6 +18,7 @@
 | `lift:{s}` | what customers spent, by campaign and arm | shard commit | for ever |
 | `seg:{s}` | how many customers are in which bin | shard commit | for ever |
 | `ref:{s}` | reference facts by name | shard commit | for ever |
+| `lead:{s}` | open leads by customer | shard commit | until they are won, lost or erased |
 | `gone:{s}` | hashes of erased customers | shard commit | for ever |
 | `examples:{s}` | stream of matured labels | shard commit | as long as the journal |
 | `dead:{s}` | stream of dead letters | shard commit, API | 14 days |
@@ -116,6 +117,10 @@ def histogram(shard: int) -> str:
 
 def references(shard: int) -> str:
     return f"ref:{{{shard}}}"
+
+
+def leads(shard: int) -> str:
+    return f"lead:{{{shard}}}"
 
 
 def gone(shard: int) -> str:

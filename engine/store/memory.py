@@ -39,6 +39,7 @@ class MemoryStore:
         self.outbox: dict[int, list[Outgoing]] = defaultdict(list)
         self.decisions: dict[int, list[bytes]] = defaultdict(list)
         self.actions: dict[int, list[bytes]] = defaultdict(list)
+        self.leads: dict[int, dict[str, bytes]] = defaultdict(dict)
         self.timeline: dict[tuple[int, str], list[bytes]] = {}
         self.reached: dict[tuple[int, str], set[str]] = {}
         self.complaints: dict[int, dict[str, bytes]] = defaultdict(dict)
@@ -131,6 +132,9 @@ class MemoryStore:
         self.outbox[shard].extend(commit.outbox)
         self.decisions[shard].extend(commit.decisions)
         self.actions[shard].extend(commit.actions)
+        self.leads[shard].update(commit.leads)
+        for key in [key for key, raw in commit.leads.items() if not raw]:
+            self.leads[shard].pop(key, None)
         for key, lines in commit.timeline.items():
             self.timeline[shard, key] = [*self.timeline.get((shard, key), ()), *lines][-MOST_KEPT:]
         for digest, key, is_so in commit.reached:

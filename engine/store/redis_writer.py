@@ -266,6 +266,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         *(keys.timeline(shard, key) for key in commit.timeline),
         *(keys.reached(shard, digest) for digest, _, _ in commit.reached),
     ]
+    names.append(keys.leads(shard))
     values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS, commit.owner]
     values += [len(sets), *sets.values(), len(appended), *appended.values(), len(deleted)]
     values += [len(commit.timers_done), *commit.timers_done]
@@ -303,4 +304,10 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.reached))
     for _, key, is_so in commit.reached:
         values += [int(is_so), key]
+    queued = {key: raw for key, raw in commit.leads.items() if raw}
+    values.append(len(queued))
+    for key, raw in queued.items():
+        values += [key, raw]
+    no_more = [key for key in commit.leads if key not in queued]
+    values += [len(no_more), *no_more]
     return names, values

@@ -2,6 +2,7 @@
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
 --       11 histogram, 12 references, 13 actions, 14 complaints,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address.
+-- the last of KEYS are open leads by customer.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
 local held = redis.call('GET', KEYS[1]) or '0-0'
@@ -110,4 +111,6 @@ for i = 1, count() do
   key = key + 1
   at = at + 2
 end
+each(count(), 2, function(items) redis.call('HSET', KEYS[#KEYS], unpack(items)) end)
+each(count(), 1, function(items) redis.call('HDEL', KEYS[#KEYS], unpack(items)) end)
 return 'written'
