@@ -5,6 +5,7 @@ depends on the catalogue's breadth and hardly on its length, and each call into 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 
 import numpy as np
@@ -60,6 +61,8 @@ _HABIT = len(_NEVER)
 _LOWS = np.array([reading.low for reading in CROSS], dtype=np.float64)[:, None]
 _HIGHS = np.array([reading.high for reading in CROSS], dtype=np.float64)[:, None]
 _STRANGER = Part()
+_NO_ROWS = np.zeros(0, dtype=np.intp)
+_RECORDED = np.dtype("<f4")
 _TRIPS = SUMS.quantities.index("trips")
 _MONTHS = SUMS.half_life_days.index(CATEGORY_HALF_LIFE_DAYS)
 
@@ -101,6 +104,10 @@ class Promotions:
     def total(self, by_name: Matrix) -> Matrix:
         """Columns aligned to `names` to columns per kind, summed."""
         return by_name if self._single else np.add.reduceat(by_name, self._starts, axis=-1)
+
+    def nearest(self, by_name: Matrix) -> Matrix:
+        """Columns aligned to `names` to columns per kind, the smallest."""
+        return by_name if self._single else np.minimum.reduceat(by_name, self._starts, axis=-1)
 
     def newest(self, by_name: Matrix) -> Matrix:
         """Columns aligned to `names` to columns per kind, the largest."""
@@ -151,8 +158,8 @@ def cross_all(
     size, now = promotions.kinds, np.array(nows, dtype=np.float64)[:, None]
     trips = fading_trips(parts, nows)
     count, days, known = _habits([part.purchases.categories for part in parts], promotions, now, CATEGORY_HALF_LIFE_DAYS)
-    count, days, known = promotions.total(count), -promotions.newest(-days), promotions.newest(known)
-    bought, looked = np.isfinite(days), np.zeros((len(parts), size), dtype=np.bool_)
+    count, days, known = promotions.total(count), promotions.nearest(days), promotions.newest(known)
+    bought, looked = days < np.inf, None
     crowd = promotions.by_kind(popularity)
     share = (count + PRIOR_TRIPS * crowd) / (trips + PRIOR_TRIPS)
     columns = np.zeros((len(CROSS), len(parts), size))
@@ -170,16 +177,17 @@ def cross_all(
     if any(part.browsing.viewed.names for part in parts):
         viewed, since, _ = _habits([part.browsing.viewed for part in parts], promotions, now, VIEW_HALF_LIFE_DAYS)
         columns[6] = promotions.total(viewed)
-        looked |= promotions.newest(-since) > -np.inf
+        looked = promotions.nearest(since) < np.inf
     for place, part in enumerate(parts):
         if part.browsing.cart:
             held = {line.category for line in part.browsing.cart}
             columns[7, place] = promotions.newest(np.array([float(name in held) for name in promotions.names]))
+            looked = np.zeros(bought.shape, dtype=np.bool_) if looked is None else looked
             looked[place] |= columns[7, place] > 0.0
     table = columns.reshape(len(CROSS), -1)
     places: list[NDArray[np.intp]] = [promotions.kind + size * place for place in range(len(parts))]
-    whose, kind = np.divmod(np.arange(len(parts) * size), size)
-    told = [bought.ravel(), looked.ravel(), np.zeros(len(whose), dtype=np.bool_)]
+    whose, kind = _whose_and_kind(len(parts), size)
+    told = [bought.ravel(), None if looked is None else looked.ravel()]
     shown: list[tuple[float, float, float]] = []
     like: list[int] = []
     for place, (part, at) in enumerate(zip(parts, nows, strict=True)):
@@ -192,13 +200,21 @@ def cross_all(
     if shown:
         own = table[:, like]
         own[_OWN:] = np.array(shown).T
-        told = [np.concatenate((one, one[like])) for one in told]
-        told[2][len(whose) :] = True
+        told = [one if one is None else np.concatenate((one, one[like])) for one in told]
         table = np.concatenate((table, own), axis=1)
         whose, kind = np.concatenate((whose, whose[like])), np.concatenate((kind, kind[like]))
     np.maximum(table, _LOWS, out=table)
-    packed = np.minimum(table, _HIGHS, out=table).astype("<f4")
-    return Crossed(packed.astype(np.float64).T, packed.T, tuple(places), whose, kind, tuple([one.nonzero()[0] for one in told]))
+    packed = np.minimum(table, _HIGHS, out=table).astype(_RECORDED)
+    known_rows = [_NO_ROWS if one is None else one.nonzero()[0] for one in told]
+    single = np.arange(len(whose) - len(like), len(whose)) if like else _NO_ROWS
+    return Crossed(packed.astype(np.float64).T, packed.T, tuple(places), whose, kind, (*known_rows, single))
+
+
+@lru_cache(maxsize=64)
+def _whose_and_kind(customers: int, kinds: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of the rows for each kind, customer by customer."""
+    whose, kind = np.divmod(np.arange(customers * kinds), kinds)
+    return whose, kind
 
 
 def strange(promotions: Promotions, popularity: Matrix) -> Matrix:

@@ -99,7 +99,7 @@ class Towards(Struct, frozen=True, eq=False):
         purchases as everybody's share does. Customer by customer and over their own categories alone: a
         customer has dozens and a shop hundreds, and sums of a product depend on its shape to the last bit.
         """
-        own = np.stack([self._own(one, now) for one, now in zip(habits, nows, strict=True)])
+        own = self._owns(habits, nows)
         if not self.group:
             return np.asarray(self.always + (own + prior_trips * self.crowd) / (trips + prior_trips))
         start = np.stack([self._start(one) for one in told])
@@ -110,14 +110,22 @@ class Towards(Struct, frozen=True, eq=False):
         rows = [self.group[name] for name in groups_of(told) if name in self.group]
         return np.asarray(self.crowd + np.add.reduce(self.leaning.take(rows, axis=0), axis=0)) if rows else self.crowd
 
-    def _own(self, habits: Habits, now: Millis) -> Numbers:
-        count = len(habits.names)
-        if not count:
-            return np.zeros(len(self.always))
-        rows = np.fromiter(map(self.place.get, habits.names, repeat(len(self.own) - 1)), np.intp, count)
-        numbers = np.frombuffer(habits.numbers).reshape(-1, 3)
-        faded = numbers[:, 0] * np.exp2(np.minimum(numbers[:, 1] - now, 0.0) * _RATE)
-        return np.asarray(faded @ self.own.take(rows, axis=0))
+    def _owns(self, habits: Sequence[Habits], nows: Sequence[Millis]) -> Numbers:
+        """What the habits of each customer add, by name, before their trips are counted."""
+        counts = [len(one.names) for one in habits]
+        unknown, rows = repeat(len(self.own) - 1), list[int]()
+        for one in habits:
+            rows.extend(map(self.place.get, one.names, unknown))
+        numbers = np.frombuffer(b"".join([one.numbers for one in habits])).reshape(-1, 3)
+        since = np.minimum(numbers[:, 1] - np.array(nows, dtype=np.float64).repeat(counts), 0.0)
+        faded = numbers[:, 0] * np.exp2(since * _RATE)
+        place, added, begins = np.array(rows, dtype=np.intp), np.zeros((len(habits), len(self.always))), 0
+        for member, count in enumerate(counts):
+            if count:
+                ends = begins + count
+                np.matmul(faded[begins:ends], self.own.take(place[begins:ends], axis=0), out=added[member])
+                begins = ends
+        return added
 
 
 def companions_from(carried: object) -> Companions:

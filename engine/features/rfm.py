@@ -7,13 +7,14 @@ the customer's own rhythm.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise, repeat
 from math import exp2, sqrt
+from operator import mul
 
 from engine.features.base import Reading, Request, group
 from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Part
-from engine.profiles.purchases import SUMS
+from engine.profiles.purchases import LAST, SUMS
 
 NEVER_DAYS = 3650.0
 NO_GAP_DAYS = 365.0
@@ -21,8 +22,17 @@ SAME_TRIP_DAYS = 0.2
 KNOWN_DAYS = 28.0
 REGULAR_WEEKS = 13
 _FADE = 0.9
+_FADED = tuple(accumulate(repeat(1.0, LAST), lambda weights, one: weights * _FADE + one, initial=0.0))
+"""What the weights of so many fading gaps add up to."""
 _LIKE_OTHERS = (1.0, 5.0)
 """Before there are gaps to go by, one silence in five lasts as much longer again."""
+_NO_RHYTHM = (
+    *(NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS, NEVER_DAYS / NO_GAP_DAYS, NEVER_DAYS - NO_GAP_DAYS),
+    *(NEVER_DAYS / NO_GAP_DAYS, NEVER_DAYS / NO_GAP_DAYS, 1.0, 1.0, 1.0),
+    *repeat(_LIKE_OTHERS[0] / _LIKE_OTHERS[1], 3),
+    0.0,
+)
+"""Of who never bought."""
 
 
 @group(
@@ -52,6 +62,9 @@ def TOTALS(part: Part, request: Request, now: Millis) -> Sequence[float]:
     )
 
 
+_WIDTH = len(SUMS.quantities)
+_TWO_WEEKS, _MONTH, _TWO_MONTHS, _SEASON = (_WIDTH * place for place in (1, 2, 3, 4))
+"""Where the block's numbers of these half-lives begin."""
 _DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
 
 
@@ -77,26 +90,28 @@ _DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
 def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Fading sums and their ratios; each ratio is shrunk towards nothing where little is known."""
     bought = part.purchases
-    rows = SUMS.read(bought.sums, bought.sums_at, now)
-    two_weeks, month, two_months, season = rows[1], rows[2], rows[3], rows[4]
-    trips, spend, units, lines, discount, coupons, _, weekend, categories, evening = season
+    held, fades = SUMS.held(bought.sums), SUMS.fades(bought.sums_at, now)
+    _, two_weeks, month, two_months, season, _ = fades
+    trips, spend = season * held[_SEASON], season * held[_SEASON + 1]
+    month_spend, two_months_spend = month * held[_MONTH + 1], two_months * held[_TWO_MONTHS + 1]
+    discount, coupons = season * held[_SEASON + 4], season * held[_SEASON + 5]
     return (
-        *(row[0] for row in rows),
-        *(row[1] for row in rows),
-        two_weeks[8],
-        two_months[8],
-        categories,
+        *map(mul, fades, held[0::_WIDTH]),
+        *map(mul, fades, held[1::_WIDTH]),
+        two_weeks * held[_TWO_WEEKS + 8],
+        two_months * held[_TWO_MONTHS + 8],
+        season * held[_SEASON + 8],
         spend / (trips + 0.5),
-        units / (trips + 0.5),
-        lines / (trips + 0.5),
-        (weekend + 0.3) / (trips + 1.0),
-        evening / (trips + 1.0),
-        month[0] / (season[0] / 4.0 + 0.5),
-        month[4] / (month[4] + max(month[1], 0.0) + 5.0),
-        discount / (discount + max(spend, 0.0) + 5.0),
-        two_months[5] / (two_months[5] + two_months[0] + 0.5),
+        season * held[_SEASON + 2] / (trips + 0.5),
+        season * held[_SEASON + 3] / (trips + 0.5),
+        (season * held[_SEASON + 7] + 0.3) / (trips + 1.0),
+        season * held[_SEASON + 9] / (trips + 1.0),
+        month * held[_MONTH] / (trips / 4.0 + 0.5),
+        (saved := month * held[_MONTH + 4]) / (saved + (month_spend if month_spend > 0.0 else 0.0) + 5.0),
+        discount / (discount + (spend if spend > 0.0 else 0.0) + 5.0),
+        (used := two_months * held[_TWO_MONTHS + 5]) / (used + two_months * held[_TWO_MONTHS] + 0.5),
         coupons,
-        two_months[6] / (max(two_months[1], 0.0) + 5.0),
+        two_months * held[_TWO_MONTHS + 6] / ((two_months_spend if two_months_spend > 0.0 else 0.0) + 5.0),
     )
 
 
@@ -127,22 +142,29 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
     days longer? A few gaps that are like other people's are mixed in. `rfm.active_weeks` looks no further than the list.
     """
     times = [purchase.at for purchase in part.purchases.last if not purchase.taken_back]
-    recency = (now - times[-1]) / DAY if times else NEVER_DAYS
-    gaps = [gap for a, b in pairwise(times) if (gap := (b - a) / DAY) > SAME_TRIP_DAYS]
-    ordered = sorted(gaps)
-    if not gaps:
+    if not times:
+        return _NO_RHYTHM
+    recency = (now - times[-1]) / DAY
+    gaps = [gap for gap in [(b - a) / DAY for a, b in pairwise(times)] if gap > SAME_TRIP_DAYS]
+    count = len(gaps)
+    if not count:
         mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
+        ordered = gaps
     else:
-        mean = sum(gaps) / len(gaps)
-        deviation = sqrt(sum([(gap - mean) ** 2 for gap in gaps]) / len(gaps))
+        mean = sum(gaps) / count
+        deviation = sqrt(sum([(apart := gap - mean) * apart for gap in gaps]) / count)
+        ordered = sorted(gaps)
         longest = ordered[-1]
-        weighted, weights = 0.0, 0.0
+        weighted = 0.0
         for gap in gaps:
-            weighted, weights = weighted * _FADE + gap, weights * _FADE + 1.0
-        recent = weighted / weights
-    span = max((now - times[0]) / DAY, 7.0) if times else 1.0
+            weighted = weighted * _FADE + gap
+        recent = weighted / _FADED[count]
+    first = times[0]
+    span = max((now - first) / DAY, 7.0)
     weeks = {(now - at) // WEEK for at in times}
-    watched = min(max(-(-(now - times[0]) // WEEK), 1), REGULAR_WEEKS) if times else 1
+    watched = min(max(-(-(now - first) // WEEK), 1), REGULAR_WEEKS)
+    longer, like_this = _LIKE_OTHERS
+    lasted, stayed = count + longer, count - bisect_right(ordered, recency) + like_this
     return (
         mean,
         deviation,
@@ -152,12 +174,12 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
         (recency - mean) / (deviation + 1.0),
         recency / max(longest, 0.5),
         recency / max(recent, 0.5),
-        _silent(ordered, recency, 7.0) / span if times else 1.0,
-        _silent(ordered, recency, 14.0) / span if times else 1.0,
-        _silent(ordered, recency, 28.0) / span if times else 1.0,
-        _stays_away(ordered, recency, 7.0),
-        _stays_away(ordered, recency, 14.0),
-        _stays_away(ordered, recency, 28.0),
+        _silent(ordered, recency, 7.0) / span,
+        _silent(ordered, recency, 14.0) / span,
+        _silent(ordered, recency, 28.0) / span,
+        (lasted - bisect_right(ordered, recency + 7.0)) / stayed,
+        (lasted - bisect_right(ordered, recency + 14.0)) / stayed,
+        (lasted - bisect_right(ordered, recency + 28.0)) / stayed,
         sum([week < REGULAR_WEEKS for week in weeks]) / watched,
     )
 
@@ -165,11 +187,4 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
 def _silent(ordered: list[float], recency: float, days: float) -> float:
     """Days of silence beyond `days`, of gaps in ascending order and of the silence of now."""
     longer = ordered[bisect_right(ordered, days) :]
-    return sum(longer) - days * len(longer) + max(0.0, recency - days)
-
-
-def _stays_away(ordered: list[float], recency: float, days: float) -> float:
-    """Of the gaps longer than `recency` the share that lasted `days` longer."""
-    count, (longer, like_this) = len(ordered), _LIKE_OTHERS
-    lasted = count - bisect_right(ordered, recency + days)
-    return (lasted + longer) / (count - bisect_right(ordered, recency) + like_this)
+    return sum(longer) - days * len(longer) + (recency - days if recency > days else 0.0)

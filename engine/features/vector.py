@@ -65,11 +65,12 @@ def read_packed(profile: Profile, request: Request, now: Millis) -> bytes:
 
 def _rounded(asked: Sequence[tuple[Part, Request, Millis]]) -> NDArray[np.float32]:
     numbers: list[float] = []
-    for one in asked:
+    for part, request, now in asked:
         for read in _READERS:
-            numbers += read(*one)
-    clipped = np.maximum(np.frombuffer(array("d", numbers)).reshape(len(asked), len(READINGS)), LOWS)
-    return np.minimum(clipped, HIGHS, out=clipped).astype(_RECORDED)
+            numbers += read(part, request, now)
+    read_as = np.frombuffer(array("d", numbers)).reshape(len(asked), len(READINGS))
+    np.maximum(read_as, LOWS, out=read_as)
+    return np.minimum(read_as, HIGHS, out=read_as).astype(_RECORDED)
 
 
 def packed(vector: Vector) -> bytes:

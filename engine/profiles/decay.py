@@ -55,6 +55,15 @@ class Block:
         (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
         return float(exp2(self._rates[half_life] * max(now - at, 0)) * held)
 
+    def held(self, sums: bytes) -> tuple[float, ...]:
+        """All numbers as they were at their own time: those of one half-life after those of the other."""
+        return self._layout.unpack(sums or self.empty)
+
+    def fades(self, at: int, now: int) -> list[float]:
+        """For each half-life, what is left as of `now`; `read` is `held` times this."""
+        apart = max(now - at, 0)
+        return [exp2(rate * apart) for rate in self._rates]
+
     def read(self, sums: bytes, at: int, now: int) -> Rows:
         """One row for each half-life as of `now`. Read before its own time, a block stays as it was then."""
         held, width = self._layout.unpack(sums or self.empty), len(self.quantities)
