@@ -19,7 +19,7 @@ of it stands beside.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -37,7 +37,7 @@ from engine.decisioning.scoring import Scorers, scorers_for
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.errors import InvariantBroken
 from engine.events.offers import OfferDecided, OfferSeen
-from engine.features.affinity import CROSS_NAMES
+from engine.features.affinity import CROSS_NAMES, read_cross
 from engine.features.base import Request
 from engine.features.vector import FINGERPRINT, NAMES, read_features
 from engine.models.base import Example
@@ -48,7 +48,7 @@ from engine.models.snapshot import Numbers
 from engine.moments import WEEK, Millis
 from engine.moments import moment as instant
 from engine.profiles.offer_history import HANDLERS, OfferHistory
-from engine.profiles.profile import Profile
+from engine.profiles.profile import Part, Profile
 from flows.evaluate_events import Finding, Line, opened, told
 from flows.evaluate_terms import Terms
 from flows.offer_world import PLACE, Moment, World, scene_of
@@ -93,7 +93,8 @@ class Reward(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True):
     """A whole evaluation, as `--json` writes it. Differences are by customer; `passed` counts the decisions until the cold
-    model was ahead of the rule, over the last 500 of them; None if it never was."""
+    model was ahead of the rule, over the last 500 of them; None if it never was. `newcomers` is what the first offer brings to
+    customers of whom no purchase is known, before anything is learned from offers."""
 
     model: str
     data: str
@@ -108,6 +109,7 @@ class Result(msgspec.Struct, frozen=True):
     learned_minus_rule: Figure
     learned_minus_frozen: Figure
     passed: int | None
+    newcomers: dict[str, Figure]
     seconds: dict[str, float]
 
 
@@ -125,7 +127,7 @@ class Player:
         self._open: deque[tuple[str, Example]] = deque()
         self._closed: list[Example] = []
         self._scorers: Scorers | None = None
-        self._shares: Mapping[str, float] = {}
+        self._of: Moment | None = None
 
     def play(self, progress: Progress, name: str) -> Played:
         """Every moment in order."""
@@ -155,10 +157,16 @@ class Player:
             self._closed, self._scorers = [], None
 
     def _basis(self, moment: Moment) -> Scorers:
-        if self._scorers is None or moment.shares is not self._shares:
-            self._shares = moment.shares
+        known = self._of
+        if (
+            self._scorers is None
+            or known is None
+            or known.shares is not moment.shares
+            or known.companions is not moment.companions
+        ):
+            self._of = moment
             learned = OfferScorer(self.learner.publish(), FINGERPRINT_OF_ARM) if self.learner is not None else None
-            self._scorers = scorers_for(self.catalogue, learned, popularity=self._shares)
+            self._scorers = scorers_for(self.catalogue, learned, popularity=moment.shares, companions=moment.companions)
         return self._scorers
 
     def _show(self, place: int, moment: Moment) -> tuple[Chosen, bool]:
@@ -181,16 +189,18 @@ class Player:
         event = OfferDecided(id=decision.decision_id, type="offer_decided", source=SEEN, time=instant(now), data=data)
         history = HANDLERS[event.type](history, event, now)
         taken = self.world.taken(place, self._row[chosen.offer_id])
-        if taken:
-            told = OfferSeen(
-                id=f"{event.id}-taken",
-                type="offer_redeemed",
-                source=SEEN,
-                time=instant(now),
-                decision_id=event.id,
-                offer_id=chosen.offer_id,
-            )
-            history = HANDLERS[told.type](history, told, now)
+        clicked = self.world.clicked(place, self._row[chosen.offer_id])
+        for kind, happened in (("offer_clicked", clicked), ("offer_redeemed", taken)):
+            if happened:
+                told = OfferSeen(
+                    id=f"{event.id}-{kind}",
+                    type=kind,
+                    source=SEEN,
+                    time=instant(now),
+                    decision_id=event.id,
+                    offer_id=chosen.offer_id,
+                )
+                history = HANDLERS[told.type](history, told, now)
         self._histories[key] = history
         example = Example(
             model=NEXT_BEST_OFFER,
@@ -203,6 +213,7 @@ class Player:
             vector=chosen.vector,
             offer_id=chosen.offer_id,
             propensity=chosen.propensity,
+            clicked=clicked,
             variation=decision.variation,
         )
         self._open.append((event.id, example))
@@ -225,6 +236,25 @@ def play(world: World, progress: Progress, rankers: Sequence[str] = RANKERS) -> 
         "cold": lambda: Player(world, "learned", policy, learner(rule_weight=0.0)),
     }
     return {name: players[name]().play(progress, WORDS.get(name, name)) if name in players else oracle(world) for name in rankers}
+
+
+def newcomers(world: World) -> dict[str, Numbers]:
+    """What the first offer to each customer would bring if they were new: known by their traits and channels, and by no
+    purchase. By the personal-frequency rule, which then is what is popular, and by the model as it starts, without a label."""
+    policy = world.policy("learned", GREEDY)
+    arms = world.catalogue(policy).columns.arms[PLACE]
+    ids = [world.offers[row] for row in arms.rows]
+    start = OfferScorer(learner().publish(), FINGERPRINT_OF_ARM)
+    prepared = start.prepare(ids, arms.features)
+    brought = np.zeros((2, len(world.scene.moments)))
+    for place, moment in enumerate(world.scene.moments):
+        part, now = Part(identity=moment.part.identity), Millis(moment.at)
+        towards = arms.promotions.towards(moment.companions, moment.shares)
+        both = read_cross(part, arms.promotions, arms.promotions.popularity(moment.shares), now, towards)
+        vector = read_features(Profile(moment.customer, {moment.customer: part}), Request("pos"), now)
+        for which, scores in enumerate((both[:, 0], start.score_prepared(vector, prepared, both))):
+            brought[which, place] = world.truth[place, arms.rows[int(scores.argmax())]]
+    return {"rule": brought[0], "learned": brought[1]}
 
 
 def oracle(world: World) -> Played:
@@ -270,6 +300,7 @@ def evaluate_offers(source: Source, terms: Terms, progress: Progress) -> Finding
         learned_minus_rule=figure(played["learned"].expected - played["rule"].expected),
         learned_minus_frozen=figure(played["learned"].expected - played["frozen"].expected),
         passed=passed(played["cold"].expected, played["rule"].expected),
+        newcomers={name: figure(brought) for name, brought in newcomers(world).items()},
         seconds={"moments": walked - started, "decisions": ended - walked, "figures": time.perf_counter() - ended},
     )
     weeks, places = np.unique([one.at // WEEK for one in scene.moments], return_inverse=True)
@@ -305,7 +336,9 @@ def _caption(result: Result) -> str:
     return (
         f"{result.decisions:,} decisions for {result.customers:,} customers at tills, each from the profile of the moment before;"
         f" answers are drawn from a known truth (seed {result.seed}). Learned - frequency {told(result.learned_minus_rule)},"
-        f" learned - frozen {told(result.learned_minus_frozen)}. The cold model {cold}, over the last {WINDOW}. Exploring may"
+        f" learned - frozen {told(result.learned_minus_frozen)}. The cold model {cold}, over the last {WINDOW}. If everybody were"
+        f" new, the first offer would bring {told(result.newcomers['learned'])} by the model as it starts, and"
+        f" {told(result.newcomers['rule'])} by the rule. Exploring may"
         f" cost {result.loss_budget:g} of the best offers' expected value; the last column is what it was expected to cost, by"
         " the ranker's own scores. In brackets 95 % intervals, bootstrapped by customer."
     )

@@ -10,8 +10,12 @@ towards everybody's: the profile of the moment knows but the past of it. `rate` 
 own effect, one normal number an offer that no reading tells. `kind of day` moves an offer up on weekends and down on other
 days, or the reverse. `stocked` lowers the wish for what was bought in the days before.
 
+What is taken is only part of what is looked into: a showing is also clicked or not, more often than taken, for a part of the same
+reasons (`CLICKED_FOR`) and for a curiosity of each household for each offer that has nothing to do with taking it. Given the
+moment and the offer, a click says nothing of whether the offer is taken.
+
 `level` and `habit` are settled by two anchors and by nothing else: an even draw is taken in `EVEN` of the cases and
-the personal-frequency rule in `BY_RULE` of them. The other numbers are constants below.
+the personal-frequency rule in `BY_RULE` of them; of an even draw `CLICKED` are clicked. The other numbers are constants below.
 """
 
 from collections import Counter
@@ -31,8 +35,10 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
 from engine.events.routing import Admitted, has_customer
 from engine.features.affinity import Promotions, read_cross
+from engine.features.companions import NOTHING_KNOWN, Companions
 from engine.features.vector import NAMES
 from engine.ids import unit_interval
+from engine.models.companions import CompanionSums
 from engine.models.snapshot import Numbers
 from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Part
@@ -44,6 +50,10 @@ DECISIONS = 12_000
 EVEN, BY_RULE = 0.067, 0.2286
 """How often an offer drawn evenly, and the one that the personal-frequency rule puts first, are taken."""
 
+CLICKED, CLICKED_FOR, CURIOSITY = 0.2, 0.7, 0.7
+"""How often an even draw is clicked, for how much of the logit of taking it, and the deviation of what clicks have of their
+own."""
+
 CROWD = 0.15
 OWN_DEVIATION = 0.35
 WEEKEND = 0.3
@@ -54,13 +64,14 @@ DISCOUNTS = (5.0, 10.0, 15.0, 20.0, 25.0)
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """A customer at the till, as known the instant before, and everybody's shares of the day."""
+    """A customer at the till, as known the instant before, everybody's shares of the day, what goes along with what that week."""
 
     id: str
     customer: str
     at: int
     part: Part
     shares: dict[str, float]
+    companions: Companions = NOTHING_KNOWN
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -113,14 +124,20 @@ def _moments(log: Log, share: float, seed: int, progress: Progress) -> tuple[lis
     task = progress.add_task("profiles", total=log.source.total)
     moments: list[Moment] = []
     shares: dict[str, float] = {}
-    today = 0
+    sums, shown, companions = CompanionSums(), list[Part](), NOTHING_KNOWN
+    today = week = 0
     for sent in log.batches():
         for taken in walk.admit(sent):
-            if _counts(log, taken) and unit_interval("moment", str(seed), taken.event.id) < share:
-                at = time_of(taken.event)
+            if categories_of(taken) and unit_interval("moment", str(seed), taken.event.id) < share:
+                at, part = time_of(taken.event), walk.profile(taken.key).whole
                 if at // DAY > today:
                     today, shares = at // DAY, walk.popularity()
-                moments.append(Moment(taken.event.id, taken.key, at, walk.profile(taken.key).whole, shares))
+                if at // WEEK > week:
+                    sums.learn(shown, shares)
+                    week, shown, companions = at // WEEK, [], sums.fit()
+                shown.append(part)
+                if _counts(log, taken):
+                    moments.append(Moment(taken.event.id, taken.key, at, part, shares, companions))
             walk.fold([taken])
         walk.examples()
         progress.advance(task, len(sent))
@@ -148,10 +165,17 @@ class World:
     """The truth: the probability of every offer at every moment, as one matrix.
 
     `launches` names offers (by place) that begin at a later moment (by place); before, nobody can show them. `own` are the
-    offers' own effects where they are not to be drawn.
+    offers' own effects where they are not to be drawn. `anchors` are other shares than `EVEN` and `BY_RULE`.
     """
 
-    def __init__(self, scene: Scene, seed: int, launches: Mapping[int, int] | None = None, own: Numbers | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        seed: int,
+        launches: Mapping[int, int] | None = None,
+        own: Numbers | None = None,
+        anchors: tuple[float, float] = (EVEN, BY_RULE),
+    ) -> None:
         self.scene, self.seed, self.launches = scene, seed, launches or {}
         self.offers = tuple(f"offer-{place + 1:02}" for place in range(len(scene.categories)))
         chance = np.random.default_rng([seed, 40])
@@ -165,8 +189,19 @@ class World:
         stocked = np.array([matrix[:, 1] < STOCKED_DAYS for matrix in crossed])
         rest = CROWD * _logit(np.array(scene.rates)) + self.own + np.outer(days, weekend) + STOCKED * stocked
         by_rule = np.array([int(matrix[:, 0].argmax()) for matrix in crossed])
-        self.level, self.habit = _settled(taste, rest, by_rule)
-        self.truth: Numbers = _sigmoid(self.level + self.habit * taste + rest)
+        self.level, self.habit = _settled(taste, rest, by_rule, anchors)
+        wish = self.habit * taste + rest
+        self.truth: Numbers = _sigmoid(self.level + wish)
+        self.clicks: Numbers = self._clicked(CLICKED_FOR * wish)
+
+    def _clicked(self, wish: Numbers) -> Numbers:
+        """The probability that each offer is clicked at each moment."""
+        customers = [moment.customer for moment in self.scene.moments]
+        households = {name: place for place, name in enumerate(sorted(set(customers)))}
+        chance = np.random.default_rng([self.seed, 41])
+        curiosity = CURIOSITY * chance.standard_normal((len(households), len(self.offers)))
+        logits = wish + curiosity[[households[name] for name in customers]]
+        return _sigmoid(logits + _root(lambda level: float(_sigmoid(level + logits).mean()) - CLICKED, -30.0, 30.0))
 
     def best(self) -> NDArray[np.intp]:
         """The offer that is taken most likely at each moment."""
@@ -179,6 +214,11 @@ class World:
         """Whether the offer is taken if it is shown: the same for whoever shows it."""
         point = unit_interval("taken", str(self.seed), self.scene.moments[moment].id, self.offers[arm])
         return bool(point < self.truth[moment, arm])
+
+    def clicked(self, moment: int, arm: int) -> bool:
+        """Whether the offer is clicked if it is shown."""
+        point = unit_interval("clicked", str(self.seed), self.scene.moments[moment].id, self.offers[arm])
+        return bool(point < self.clicks[moment, arm])
 
     def policy(self, ranker: Ranker, arbitration: Arbitration) -> Policy:
         """One place at the till in which everybody gets the same ranker."""
@@ -216,15 +256,15 @@ def _cross(categories: Sequence[str], moment: Moment) -> Numbers:
     return read_cross(moment.part, promotions, promotions.popularity(moment.shares), Millis(moment.at))
 
 
-def _settled(taste: Numbers, rest: Numbers, by_rule: NDArray[np.intp]) -> tuple[float, float]:
+def _settled(taste: Numbers, rest: Numbers, by_rule: NDArray[np.intp], anchors: tuple[float, float]) -> tuple[float, float]:
     """Level and habit at which both anchors hold, each by halving an interval."""
     rows = np.arange(len(taste))
 
     def level_at(habit: float) -> float:
-        return _root(lambda level: float(_sigmoid(level + habit * taste + rest).mean()) - EVEN, -30.0, 30.0)
+        return _root(lambda level: float(_sigmoid(level + habit * taste + rest).mean()) - anchors[0], -30.0, 30.0)
 
     def by_rule_at(habit: float) -> float:
-        return float(_sigmoid(level_at(habit) + habit * taste + rest)[rows, by_rule].mean()) - BY_RULE
+        return float(_sigmoid(level_at(habit) + habit * taste + rest)[rows, by_rule].mean()) - anchors[1]
 
     habit = _root(by_rule_at, 0.0, 4.0)
     return level_at(habit), habit

@@ -29,21 +29,29 @@ NEW_EFFECTS = (0.8, 0.0, -0.5)
 
 
 class Households:
-    """A log of weekly receipts; everybody likes a few kinds of goods well and the others hardly."""
+    """A log of weekly receipts; everybody likes a few kinds of goods well and the others hardly.
 
-    def __init__(self, seed: int, households: int = 120, weeks: int = 40, categories: int = 20) -> None:
+    With `groups`, each household leads one of so many kinds of life; it tells which, and shares two of the goods that it likes.
+    """
+
+    def __init__(self, seed: int, households: int = 120, weeks: int = 40, categories: int = 20, groups: int = 0) -> None:
         chance = Random(seed)
         self.name = f"households-{seed}"
         names = [f"c{place:02}" for place in range(categories)]
         self._sent: list[Sendable] = []
         for number in range(households):
-            liked = dict(zip(chance.sample(names, 5), (0.75, 0.6, 0.45, 0.3, 0.2), strict=True))
+            group = number % groups if groups else -1
+            shared = names[2 * group : 2 * group + 2] if groups else []
+            own = chance.sample([name for name in names if name not in shared], 5 - len(shared))
+            liked = dict(zip([*own[:1], *shared, *own[1:]], (0.75, 0.6, 0.45, 0.3, 0.2), strict=True))
             day = chance.randrange(7)
             for week in range(weeks):
                 at = START + week * WEEK + day * DAY + chance.randrange(8, 20) * HOUR + chance.randrange(HOUR)
                 bought = [name for name in names if chance.random() < liked.get(name, 0.03)]
                 if week == 0:
                     self._sent.append(_sent(number, at, "consent_updated", {"purpose": "marketing", "status": "granted"}))
+                    if groups:
+                        self._sent.append(_sent(number, at, "customer_identified", {"extra": {"life": f"kind {group}"}}))
                 if bought:
                     lines = [{"product_id": f"{name}-1", "category": name, "price": 200, "quantity": 1} for name in bought]
                     order = {"order_id": f"o-{number}-{week}", "currency": "EUR", "total": 200 * len(lines), "products": lines}
@@ -68,10 +76,10 @@ def _sent(number: int, at: int, kind: str, data: dict[str, object]) -> Sendable:
     return Sendable(orjson.dumps(event), f"u:h-{number}", at)
 
 
-def small_scene(seed: int, decisions: int, arms: int = 20, households: int = 120) -> Scene:
+def small_scene(seed: int, decisions: int, arms: int = 20, households: int = 120, groups: int = 0) -> Scene:
     """Moments of such households."""
     with Progress(disable=True) as progress:
-        log = opened(Households(seed, households), Terms(since=START + 8 * WEEK), progress)
+        log = opened(Households(seed, households, groups=groups), Terms(since=START + 8 * WEEK), progress)
         return scene_of(log, seed, progress, decisions, arms)
 
 

@@ -169,6 +169,14 @@ class BayesianLogit(Classifier):
             return None
         return self._learn(readings, float(label), offset, variance)
 
+    def hint(self, readings: Numbers, label: float, offset: float, variance: float, weight: float) -> Step | None:
+        """Learn from something else that was seen of an example beside its label, and that speaks for the same weights.
+
+        It counts for `weight` of a label, and is none: neither `learned` nor what an average reading is moves.
+        """
+        z = standardised(self._layout, readings, self._moments.mean, self._moments.deviation())
+        return self._update(inputs(self._layout, z), label, offset, variance, weight)
+
     def logit(self, readings: Numbers) -> Numbers:
         """The logit of a vector of readings, or of each row of a matrix."""
         z = standardised(self._layout, readings, self._moments.mean, self._moments.deviation())
@@ -183,15 +191,16 @@ class BayesianLogit(Classifier):
         z = scaled(self._layout, readings, drawn, self._moments.mean, self._moments.deviation())
         step = self._update(inputs(self._layout, z), label, offset, variance)
         if step is not None:
+            self.learned += 1
             self._moments.add(drawn)
         return step
 
-    def _update(self, a: Numbers, label: float, offset: float, variance: float) -> Step | None:
+    def _update(self, a: Numbers, label: float, offset: float, variance: float, weight: float = 1.0) -> Step | None:
         s = self._covariance.times(a)
         p = sigmoid(float(self._weights.dot(a)) + offset)
-        h = p * (1.0 - p)
+        h = weight * p * (1.0 - p)
         d = 1.0 + h * (float(a.dot(s)) + variance)
-        step = Step(p, (label - p) / d, h / d)
+        step = Step(p, weight * (label - p) / d, h / d)
         moved = self._weights + s * step.pull
         # A product is finite only where every number in it is: a zero does not hide an infinity.
         if d < 1.0 or not math.isfinite(float(moved.dot(a))):
@@ -199,7 +208,6 @@ class BayesianLogit(Classifier):
             return None
         self._weights = moved
         self._covariance.subtract_square(s, step.curvature)
-        self.learned += 1
         return step
 
     def loosen(self, factor: float = LOOSER) -> None:
@@ -221,6 +229,7 @@ class BayesianLogit(Classifier):
             self.unlearnable += 1
             return
         if self._update(self._inputs_of(readings), 1.0 if y else 0.0, 0.0, 0.0) is not None:
+            self.learned += 1
             self._moments.add_present(pulled(readings))
 
     def predict_proba_one(self, x: Mapping[Hashable, Any], **kwargs: Any) -> dict[ClfTarget, float]:  # noqa: ARG002

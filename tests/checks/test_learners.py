@@ -49,6 +49,7 @@ def examples(model: str, seed: int, count: int = 40) -> list[Example]:
                 vector=recorded(vector),
                 offer_id=f"offer-{chance.integers(0, 4)}",
                 propensity=0.0 if kind == 3 else 0.25,
+                clicked=number % 4 > 0,
             )
         )
     return drawn

@@ -8,9 +8,9 @@ from rich.progress import Progress
 
 from engine.decisioning.policy import Arbitration
 from flows.evaluate_events import NothingToMeasure, opened
-from flows.evaluate_offers import Played, Player, evaluate_offers, learner, oracle, passed, play
+from flows.evaluate_offers import Played, Player, evaluate_offers, learner, newcomers, oracle, passed, play
 from flows.evaluate_terms import Terms
-from flows.offer_world import BY_RULE, EVEN, Scene, World, scene_of
+from flows.offer_world import BY_RULE, CLICKED, EVEN, Scene, World, scene_of
 from load_tests.offer_world import START, Households, launched, small_scene
 
 DECISIONS = 1_600
@@ -91,6 +91,20 @@ def test_the_best_offer_is_one_that_is_there() -> None:
 
     assert (late.best() != usual).all()
     assert oracle(late).expected.mean() < oracle(world()).expected.mean()
+
+
+def test_clicks_are_more_often_than_redemptions_and_for_some_of_the_same_reasons() -> None:
+    truth, clicks = world().truth, world().clicks
+
+    assert clicks.mean() == pytest.approx(CLICKED, abs=1e-6)
+    assert 0.3 < np.corrcoef(truth.ravel(), clicks.ravel())[0, 1] < 0.95
+    assert world().clicked(0, 0) == world().clicked(0, 0)
+
+
+def test_somebody_new_gets_more_of_what_they_like_than_what_is_popular() -> None:
+    brought = newcomers(World(small_scene(3, 600, households=60, groups=4), 3))
+
+    assert brought["learned"].mean() > 1.1 * brought["rule"].mean()
 
 
 def test_who_is_ahead_is_seen_over_a_window() -> None:
