@@ -96,6 +96,14 @@ TYPES: dict[str, type[Event]] = {
     "offer_redeemed": OfferSeen,
 }
 OURS = frozenset(
-    {"offer_decided", "identity_claimed", "part_handed_over", "reference_changed", "segment_changed", "case_past_due"}
+    {
+        "offer_decided",
+        "identity_claimed",
+        "part_handed_over",
+        "reference_changed",
+        "segment_changed",
+        "case_past_due",
+        "price_dropped",
+    }
 )
 """Types that only the engine writes; a sender who uses one is refused."""

@@ -25,6 +25,7 @@ from engine.events.identity import IdentityClaimed, PartHandedOver
 from engine.events.offers import OURS, OfferDecided
 from engine.events.orders import OrderCompleted
 from engine.events.pos import PosTransactionCompleted
+from engine.events.prices import PriceDropped
 from engine.events.reference import ReferenceChanged
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
@@ -59,6 +60,7 @@ from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
+from engine.shards.watching import Watching
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
@@ -180,7 +182,8 @@ class _Run:
         self._shard = shard
         self._commit = commit
         self._alarms = alarms
-        self._occasions = Occasions(shard.triggers, self._alarms, commit, lateness_ms)
+        watching = Watching(shard.timers, self._alarms, lateness_ms)
+        self._occasions = Occasions(shard.triggers, self._alarms, watching, commit, lateness_ms)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self.watermark = shard.record.watermark
         self.live = shard.record.live
@@ -234,6 +237,9 @@ class _Run:
         at, profile = read.at, self._shard.profile(entry.key)
         if told_by_us(event):
             self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
+            return
+        if isinstance(event, PriceDropped):
+            self._occasions.price_dropped(event, at, self._front(at), event.mode == "live")
             return
         if isinstance(event, SegmentChanged | PastDue):
             self._relations.happened(profile, profile, event, at)

@@ -3,7 +3,8 @@
 A tag says what is due and for whom: `b|customer` scores at a boundary, `c|opened|customer` closes a churn label and
 `p|opened|customer` one of purchase, `o|closes|decision|customer` closes the offers of one decision, `x|closes|customer`
 counts what is over for an arm, `g|trigger|customer` is a trigger whose wait ends, `k|trigger|customer` the end of the time in
-which it does not start again, `a|customer` a cart left alone, `d|customer` a birthday and `s|customer` the next date of a case or
+which it does not start again, `v|product|customer` the end of a look at a product (its id hashed), `a|customer` a cart left
+alone, `d|customer` a birthday and `s|customer` the next date of a case or
 a service. The customer comes last, since their id may hold anything.
 
 Alarms are due in watermark time, which waits for stragglers: right for labels. What a customer is to be told cannot wait, so
@@ -14,17 +15,18 @@ import heapq
 from collections.abc import Iterator, Mapping
 
 BOUNDARY, CHURN, PURCHASE, OFFERS, TRIAL = "b", "c", "p", "o", "x"
-TRIGGER, COOLING, CART, BIRTHDAY = "g", "k", "a", "d"
+TRIGGER, COOLING, CART, BIRTHDAY, WATCH = "g", "k", "a", "d", "v"
 TIER = "t"
 """The review of a tier of the loyalty programme, `t|customer`."""
 RELATION = "s"
 WAITING = (CHURN, PURCHASE, OFFERS, TRIGGER)
 """Kinds under whose tags something waits: readings for their label, an occasion for its time."""
-OF_TRIGGERS = frozenset({TRIGGER, COOLING, CART, BIRTHDAY})
+OF_TRIGGERS = frozenset({TRIGGER, COOLING, CART, BIRTHDAY, WATCH})
 
 _PARTS = {BOUNDARY: 1, CHURN: 2, PURCHASE: 2, OFFERS: 3, TRIAL: 2, TRIGGER: 2, COOLING: 2, CART: 1, BIRTHDAY: 1, RELATION: 1}
 
 _PARTS[TIER] = 1
+_PARTS[WATCH] = 2
 
 
 def boundary_tag(customer: str) -> str:
@@ -67,6 +69,10 @@ def tier_tag(customer: str) -> str:
     return f"{TIER}|{customer}"
 
 
+def watch_tag(product: str, customer: str) -> str:
+    return f"{WATCH}|{product}|{customer}"
+
+
 def birthday_tag(customer: str) -> str:
     return f"{BIRTHDAY}|{customer}"
 
@@ -85,6 +91,9 @@ class Timers:
         self._due = dict(due)
         self._heap = [(at, tag) for tag, at in self._due.items()]
         heapq.heapify(self._heap)
+        self._watchers: dict[str, set[str]] = {}
+        for tag in self._due:
+            self._note(tag, watched=True)
 
     def __len__(self) -> int:
         return len(self._due)
@@ -100,11 +109,21 @@ class Timers:
     def set(self, tag: str, at: int) -> None:
         """Set or move an alarm."""
         self._due[tag] = at
+        self._note(tag, watched=True)
         heapq.heappush(self._heap, (at, tag))
 
     def drop(self, tag: str) -> None:
         """Forget an alarm."""
         self._due.pop(tag, None)
+        self._note(tag, watched=False)
+
+    def due_at(self, tag: str) -> int | None:
+        """When an alarm is due; None where it is not set."""
+        return self._due.get(tag)
+
+    def watching(self, product: str) -> list[str]:
+        """Customers with a look at a product that has not ended, in order of their names."""
+        return sorted(self._watchers.get(product, ()))
 
     def of(self, customer: str) -> list[str]:
         """All tags of one customer. Reads every alarm: for erasures, which are rare."""
@@ -120,6 +139,7 @@ class Timers:
             at, tag = heapq.heappop(self._heap)
             if self._due.get(tag) == at:
                 del self._due[tag]
+                self._note(tag, watched=False)
                 yield tag, at
 
     def coming(self, until: int) -> list[str]:
@@ -134,3 +154,15 @@ class Timers:
         for pair in taken:
             heapq.heappush(self._heap, pair)
         return [tag for _, tag in taken]
+
+    def _note(self, tag: str, watched: bool) -> None:
+        """Keep the looks findable by product."""
+        if not tag.startswith(f"{WATCH}|"):
+            return
+        _, product, customer = tag.split("|", 2)
+        if watched:
+            self._watchers.setdefault(product, set()).add(customer)
+        elif product in self._watchers:
+            self._watchers[product].discard(customer)
+            if not self._watchers[product]:
+                del self._watchers[product]

@@ -17,6 +17,7 @@ import msgspec
 from engine.decisioning.triggers import (
     BIRTHDAY,
     CART_ABANDONED,
+    PRICE_DROPPED,
     TRIGGERS,
     WEEKLY_REVIEW,
     Action,
@@ -27,6 +28,7 @@ from engine.decisioning.triggers import (
 )
 from engine.events.base import Event, Product
 from engine.events.clickstream import Listing, ListViewed
+from engine.events.prices import PriceDropped
 from engine.events.reference import Reference
 from engine.events.routing import admitted, has_customer
 from engine.ids import digest_of
@@ -34,7 +36,8 @@ from engine.moments import millis, moment
 from engine.profiles.profile import Profile
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit, Outgoing
-from engine.shards.timers import CART, COOLING, TRIGGER, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
+from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
+from engine.shards.watching import Watching
 
 OURSELVES = "regulars"
 """The source of events that the engine derives."""
@@ -78,9 +81,10 @@ def triggers_in(references: Mapping[str, Reference]) -> Triggers:
 class Occasions:
     """The triggers of a shard while one batch is folded."""
 
-    def __init__(self, triggers: Triggers, alarms: Alarms, commit: Commit, lateness_ms: int) -> None:
+    def __init__(self, triggers: Triggers, alarms: Alarms, watching: Watching, commit: Commit, lateness_ms: int) -> None:
         self.triggers = triggers
         self._alarms, self._commit, self._lateness_ms = alarms, commit, lateness_ms
+        self._watching = watching
 
     def happened(self, before: Profile, after: Profile, event: Event, at: int, front: int, live: bool) -> None:
         """An event of a customer was folded."""
@@ -90,9 +94,19 @@ class Occasions:
             self._cart(after, front, live)
         if event.type in _TELLS_TRAITS:
             self._birthday(before, after, at)
+        if live and PRICE_DROPPED in self.triggers.starting:
+            self._watching.happened(after.key, event, at)
         if live:
             for rule in self.triggers.starting.get(event.type, ()):
                 self._start(rule, after.key, Occasion(event=event.type, id=event.id, at=at, data=_named(event)), front)
+
+    def price_dropped(self, event: PriceDropped, at: int, front: int, live: bool) -> None:
+        """A product became cheaper: news for whoever looked at it before."""
+        rules = self.triggers.starting.get(PRICE_DROPPED, ()) if live else ()
+        for customer in self._watching.of(event.data.product_id, at) if rules else ():
+            for rule in rules:
+                told = msgspec.to_builtins(event.data)
+                self._start(rule, customer, Occasion(event=PRICE_DROPPED, id=event.id, at=at, data=told), front)
 
     def reviewed(self, profile: Profile, boundary: int, front: int, live: bool) -> None:
         """The customer's week is over. It is news from when it is noticed on."""
@@ -101,7 +115,7 @@ class Occasions:
                 self._start(rule, profile.key, Occasion(event=WEEKLY_REVIEW, id=str(boundary), at=max(boundary, front)), front)
 
     def gone_off(self, tag: str, at: int, profile: Profile, front: int, live: bool) -> None:
-        """An alarm of triggers is due, `at` on the watermark. That of `COOLING` had nothing to do but be there."""
+        """An alarm of triggers is due, `at` on the watermark. `COOLING` and `WATCH` had nothing to do but be there."""
         kind, middle, _ = parsed(tag)
         if kind == TRIGGER:
             raw = self._alarms.take(tag)
@@ -113,7 +127,7 @@ class Occasions:
             self._fire(rule, profile.moved_to or profile.key, pending.occasion, pending.due)
         elif kind == CART:
             self._left_alone(profile, front, live)
-        elif kind != COOLING:
+        elif kind not in (COOLING, WATCH):
             self._congratulate(profile, at + self._lateness_ms, front, live)
 
     def _start(self, rule: Rule, customer: str, occasion: Occasion, front: int) -> None:

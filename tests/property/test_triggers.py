@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decisioning.triggers import TRIGGERS, Action, Rule, Rules
-from engine.events.announcing import announcement
+from engine.events.announcing import announcement, price_drop
 from engine.moments import DAY, HOUR, MINUTE, Millis, rfc3339
 from engine.shards.commit import Entry
 from engine.shards.triggers import next_birthday
@@ -26,6 +26,7 @@ RULES = Rules(
         Rule(id="winback", event="weekly_review", every_ms=30 * DAY),
         Rule(id="birthday", event="birthday"),
         Rule(id="moved", event="segment_changed"),
+        Rule(id="cheaper", event="price_dropped"),
         Rule(id="thanks", event="order_completed", wait_ms=10 * MINUTE),
     ),
     cart_idle_ms=30 * MINUTE,
@@ -47,6 +48,11 @@ def live(*sent: dict[str, Any]) -> Entries:
 
 def moment_of(body: dict[str, Any]) -> int:
     return int(taken(body).event.time.timestamp() * 1000)
+
+
+def waits(store: MemoryStore) -> list[str]:
+    """Tags of triggers that wait, and of looks at products."""
+    return [tag for held in store.timers.values() for tag in held if tag[0] in "gv"]
 
 
 def ticks(at: int) -> Entries:
@@ -94,7 +100,7 @@ def test_an_event_that_rules_it_out_cancels_the_wait() -> None:
     store = after(ruled(), live(first, filed), ticks(START + 2 * DAY))
 
     assert told(store) == []
-    assert not any(store.timers.values())
+    assert waits(store) == []
     assert not store.waiting
 
 
@@ -191,7 +197,7 @@ def test_an_erased_customer_leaves_no_wait_behind() -> None:
 
     assert told(store) == []
     assert not store.waiting
-    assert not any(store.timers.values())
+    assert waits(store) == []
 
 
 def test_a_trigger_that_is_withdrawn_ends_its_waits() -> None:
@@ -200,6 +206,45 @@ def test_a_trigger_that_is_withdrawn_ends_its_waits() -> None:
     store = after(ruled(), resolved, ruled(Rules(), version=2), ticks(START + 9 * DAY))
 
     assert told(store) == []
+
+
+def cheaper(product: str, was: int, now: int, at: int) -> Entries:
+    """A product became cheaper, as every shard is told it."""
+    told_ = price_drop(product, was, now, "EUR", at)
+    return [(shard, Entry("", told_.entry, told_.fingerprint, told_.key)) for shard in range(SHARDS)]
+
+
+def look(name: str, user: str, at: int, product: str = "p-coffee") -> dict[str, Any]:
+    return simple("product_viewed", name, user, at, product_id=product)
+
+
+def test_who_looked_at_a_product_before_is_told_once_that_it_became_cheaper() -> None:
+    before = live(look("a", "ann", START), look("b", "bob", START, "p|other"), look("c", "cem", START + HOUR))
+    after_it = live(look("d", "dan", START + 3 * HOUR))
+    drop = cheaper("p-coffee", 900, 700, START + 2 * HOUR)
+
+    store = after(ruled(), before, drop, after_it, drop)
+
+    assert sorted(told(store)) == [("cheaper", f"u:{name}", START + 2 * HOUR) for name in ("ann", "cem")]
+    assert fired(store)[0].occasion.data == {"product_id": "p-coffee", "price": 700, "was": 900, "currency": "EUR"}
+
+
+def test_who_bought_it_looked_long_ago_or_was_erased_is_told_nothing() -> None:
+    looks = live(look("a", "ann", START), look("b", "bob", START + 10 * DAY), look("c", "cem", START + 10 * DAY))
+    bought = live(order("1", "bob", START + 11 * DAY))
+    erased = live(simple("erasure_requested", "x", "cem", START + 11 * DAY))
+
+    store = after(ruled(), looks, bought, erased, cheaper("p-coffee", 900, 700, START + 15 * DAY))
+
+    assert [one for one in told(store) if one[0] == "cheaper"] == []
+
+
+def test_a_new_owner_knows_who_looked() -> None:
+    store = after(ruled(), live(look("a", "ann", START)))
+
+    folded(cheaper("p-coffee", 900, 700, START + HOUR), store=store)
+
+    assert [customer for _, customer, _ in told(store)] == ["u:ann"]
 
 
 def _state(store: MemoryStore) -> Sequence[Any]:
