@@ -43,12 +43,7 @@ class Identity(Struct, frozen=True, array_like=True):
     @property
     def reached(self) -> frozenset[str]:
         """The hashes by which this customer is found."""
-        return frozenset(digest for digest, _ in self.reached_by.values())
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What is held under each name; what was taken back leaves its name alone, so that older news does not bring it back."""
-        return {name: value for name, (value, _) in sorted(self.traits.items()) if value is not None}
+        return frozenset(digest for digest, _ in self.reached_by.values() if digest)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -94,7 +89,6 @@ def _with(known: tuple[str, ...], name: str | None) -> tuple[str, ...]:
 def _identified(facet: Identity, event: CustomerIdentified, at: int) -> Identity:
     told = to_builtins(event.data)
     told.update(told.pop("extra", {}))
-    told.update(dict.fromkeys(told.pop("removed", ())))
     told.update(dict.fromkeys(told.pop("removed", ())))
     reached_by = dict(facet.reached_by)
     for kind, digest in told.pop("reached_by", {}).items():
