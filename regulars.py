@@ -27,6 +27,7 @@ ROSTER: Final = {
     "catalogue features": "config.catalogue_features:main_features",
     "catalogue pause": "config.catalogue_status:main_pause",
     "catalogue resume": "config.catalogue_status:main_resume",
+    "simulate": "flows.simulate:main",
     "act": "flows.act:main",
     "actions list": "flows.actions:list_actions",
     "actions show": "flows.actions:show",
@@ -245,6 +246,28 @@ def evaluate(
     dispatch(
         "evaluate", what=what, events=events, data=data, horizon_days=horizon, activity_days=activity_window,
         customers=customers, since=since, until=until, seed=seed, plots=plots,
+        json_file=json_file,
+    )  # fmt: skip
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(envvar="REGULARS_PROPOSED", help="The proposed catalogue.")],
+    redis_url: RedisUrl = "",
+    data: Data = Path("regulars-data"),
+    days: Annotated[int, typer.Option(envvar="REGULARS_DAYS", min=1, help="So many days of visits, up to the last one.")] = 7,
+    customers: Annotated[
+        int, typer.Option(envvar="REGULARS_SIMULATE_CUSTOMERS", min=0, help="At most so many customers; 0 is all who asked.")
+    ] = 0,
+    catalogue: Catalogue = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Play the visits of the last days through a proposed catalogue: reach, losers, saturated caps. Writes nothing.
+
+    The current catalogue stands beside it: that of --catalogue, else the one that ships.
+    """
+    dispatch(
+        "simulate", folder=folder, redis_url=redis_url, data=data, days=days, customers=customers, current=catalogue,
         json_file=json_file,
     )  # fmt: skip
 

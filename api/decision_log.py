@@ -1,5 +1,7 @@
 """The log entry of a decision: an `offer_decided` event with all that learning and attribution will need of it."""
 
+from typing import Any
+
 from api.asking import DecisionRequest
 from api.basis import Basis
 from engine.decisioning.decision import Decision
@@ -13,6 +15,8 @@ from engine.features.vector import FINGERPRINT
 from engine.models.scoring import arm_fingerprint
 from engine.moments import Millis, moment
 
+MOST_LINES = 50
+"""Of a cart, and of offers not wanted, that are logged."""
 SOURCE = "regulars://decisions"
 ARM_FINGERPRINT = arm_fingerprint(FINGERPRINT, OFFER_NAMES, CROSS_NAMES)
 
@@ -27,6 +31,7 @@ def log_entry(decision: Decision, asked: DecisionRequest, basis: Basis, arrival:
         request_id=asked.request_id or "",
         fingerprint=ARM_FINGERPRINT,
         vector=vector,
+        context=_asked(asked),
     )
     received = moment(arrival)
     event = OfferDecided(
@@ -46,3 +51,16 @@ def log_entry(decision: Decision, asked: DecisionRequest, basis: Basis, arrival:
     # The id is made for this one event, so it tells the payload as well as a hash of it would.
     return admitted(event, decision.decision_id[-4:].encode())
 
+
+def _asked(asked: DecisionRequest) -> dict[str, Any]:
+    """What was asked beside who and where, as far as it is not the usual: who plays the visit again needs it."""
+    context = asked.context
+    cart = context.cart if context is not None and context.cart else ()
+    told = {
+        "asked": {one.name: one.count for one in asked.placements if one.count != 1},
+        "locale": context.locale if context is not None else None,
+        "timezone": context.timezone if context is not None else None,
+        "cart": [(line.product_id, line.category) for line in cart[:MOST_LINES]],
+        "exclude": (asked.exclude or ())[:MOST_LINES],
+    }
+    return {name: value for name, value in told.items() if value}
