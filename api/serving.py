@@ -42,6 +42,7 @@ from engine.decisioning.profiling import may_profile, permitted
 from engine.decisioning.quiet import quiet_until
 from engine.decisioning.service import NO_STATES, states_of
 from engine.decisioning.situation import Situation
+from engine.decisioning.zones import zone_of
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
 from engine.features.vector import read_all
@@ -215,6 +216,8 @@ class Serving:
                 part = customer.profile.whole
                 vector = read_all([(part, Moment(channel), now)])[0] if _may_be_read(question, part) else None
             unit = customer.profile.first_identity or unit
+        loaded = question.basis.loaded
+        asked_zone = (context.timezone or "") if context is not None else ""
         situation = Situation(
             decision_id=decision_id(question.arrival, question.shard),
             now=now,
@@ -230,7 +233,7 @@ class Serving:
             stock_left=self._stock.left(),
             channel=channel,
             locale=(context.locale or "") if context is not None else "",
-            timezone=(context.timezone or "") if context is not None else "",
+            timezone=zone_of(asked_zone, part, loaded.stores, loaded.policy.timezone),
             exclude=frozenset(asked.exclude or ()),
             cart=cart_of(asked),
             context={"page": context.page or {}} if context is not None else {},
@@ -240,7 +243,6 @@ class Serving:
         situation = permitted(situation, question.basis.loaded.policy)
         if asked.trigger is None:
             return situation
-        loaded = question.basis.loaded
         return held_back(loaded.occasions, asked.trigger, situation, loaded.catalogue)
 
     def _decide(self, question: Question) -> None:

@@ -105,7 +105,7 @@ class Value(Struct, frozen=True, kw_only=True):
 
 
 class QuietHours(Struct, frozen=True, kw_only=True):
-    """When push channels stay silent, in the customer's own time."""
+    """When push channels stay silent, in the customer's own time (`zones` says which that is)."""
 
     span: Span | None = None
     channels: tuple[ChannelName, ...] = ("email", "sms", "push")

@@ -45,6 +45,11 @@ _NEVER = float("inf")
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def encode_ledger(ledger: Ledger) -> bytes:
+    """A ledger as the scripts write it."""
+    return _encode(ledger)
+
+
 class Commitment(Struct, frozen=True, kw_only=True):
     """One decision on its way into the store.
 
