@@ -20,7 +20,7 @@ from starlette.responses import Response
 from api.container import Container
 from api.lean_route import LeanApp, LeanRoute
 from api.problems import Problem
-from api.routes import catalogue, customers, decisions, events, insights, operating, preferences
+from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, service
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import ApiSettings, EngineSettings, RedisSettings
@@ -57,7 +57,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
     }
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors)
-    for group in (events, decisions, customers, preferences, insights, catalogue, operating):
+    for group in (events, decisions, customers, preferences, service, insights, leads, catalogue, operating):
         group.add_routes(app, container)
     app.find_first(lambda answer: CORSMiddleware(answer, **cors) if settings.cors_origins else answer)
     return app

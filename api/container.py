@@ -16,6 +16,7 @@ from api.catalogue import CatalogueGauges
 from api.catalogue_watch import CatalogueWatch
 from api.coalesce import Coalescer
 from api.door import Door, Rules
+from api.find import Addresses
 from api.health import Health, LiveGauges
 from api.insights import LiftAnswer, LiftGauges, Sums, lift_answer, read_sums
 from api.metrics import Metrics
@@ -63,7 +64,8 @@ class Container:
         self.clock = clock
         self.access = Access(settings.web_keys, settings.write_keys, settings.secret_keys, settings.rate_limit_per_s)
         self.metrics = Metrics()
-        self.rules = Rules(shards, settings.max_events_per_request, self.access.vouches)
+        self.addresses = Addresses()
+        self.rules = Rules(shards, settings.max_events_per_request, self.access.vouches, self.addresses.hashed)
         self.redis = RedisReader(redis.redis_url, redis.redis_timeout_ms / 1000, ledger_scripts())
         self.writes: Coalescer[Sequence[Command], list[Any]] = Coalescer(self._write, MOST_WRITES_OUT)
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
@@ -119,6 +121,7 @@ class Container:
         """Begins what runs beside the requests. Raises `OtherShards`."""
         try:
             await self._agree_on_shards()
+            await self.addresses.look(self.redis.ask)
             await self.snapshots.look()
             await self._look_at_lift()
             await self.activation.look(self.catalogue.loaded, self.now())
@@ -184,6 +187,7 @@ class Container:
         await self.health.look()
         self._note_what_is_stale()
         if not self.health.facts.problem:
+            await self.addresses.look(self.redis.ask)
             await self._keep_names()
             await self._look_at_stock()
 

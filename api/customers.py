@@ -8,6 +8,7 @@ from api.departures import changed
 from api.loyalty import leads_view, loyalty_view, subscriptions_view
 from api.value import value_view
 from engine.decisioning.conditions import clock
+from engine.decisioning.service import STOPS, ActionDue, ServiceRule, actions_due, stopped_by
 from engine.features.base import Request
 from engine.features.vector import INDEX, NAMES, Vector, read_features
 from engine.features.words import told
@@ -16,10 +17,11 @@ from engine.models.scoring import HorizonScorer
 from engine.moments import DAY, Millis, rfc3339
 from engine.profiles.consent import EVERY_CHANNEL, Consents, Statement
 from engine.profiles.experiment import Experiment
+from engine.profiles.feedback import Feedback
 from engine.profiles.preferences import EVERY, Preferences
-from engine.profiles.profile import Profile
+from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchases
-from engine.profiles.service import Service
+from engine.profiles.service import Complaint
 
 MOST_DRIVERS = 5
 
@@ -56,12 +58,11 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
             "version": purchase.version,
             "drivers": _drivers(purchase, vector),
         },
-        "service": _service(part.service),
-        "offers": {
-            name: getattr(part.offers, name) for name in ("decided", "shown", "clicked", "redeemed")
-        },
+        "service": _service(part, policy.service, now),
+        "offers": {name: getattr(part.offers, name) for name in ("decided", "shown", "clicked", "redeemed")},
         "experiment": _experiment(part.experiment),
-        "actions_due": [],
+        "actions_due": [_action(one) for one in actions_due(part, policy.service, now)],
+        "feedback": _feedback(part.feedback),
         "loyalty": loyalty_view(profile, part, policy.loyalty, now),
         "leads": leads_view(part),
         "subscriptions": subscriptions_view(part),
@@ -156,20 +157,64 @@ def _details(statement: Statement) -> dict[str, Any]:
     }
 
 
-def _service(service: Service) -> dict[str, Any]:
-    still_open = service.open
+def _service(part: Part, rule: ServiceRule, now: Millis) -> dict[str, Any]:
+    """`selling` says whether anything is sold, and if not why; `cases` are complaints and support cases alike."""
+    service, why = part.service, stopped_by(part, rule, now)
+    still_open, open_cases = service.open, service.open_cases
     return {
         "open_complaints": len(still_open),
+        "open_cases": len(open_cases),
+        "selling": not why,
+        "stopped_by": why or None,
+        "words": STOPS.get(why),
         "cases": [
-            {
-                "case_id": key,
-                "open": key in still_open,
-                "reason": complaint.reason,
-                "filed_at": _moment(complaint.filed_at),
-                "resolved_at": _moment(complaint.resolved_at),
-            }
-            for key, complaint in service.complaints.items()
+            *(_case(key, one, "complaint", key in still_open, rule) for key, one in service.complaints.items()),
+            *(_case(key, one, "case", key in open_cases, rule) for key, one in service.cases.items()),
         ],
+        "orders": [
+            {"order_id": name, **{step: _moment(getattr(order, step)) for step in order.__struct_fields__}}
+            for name, order in service.orders.items()
+        ],
+        "upkeep": [
+            {"service_id": name, "about": one.about or "service", "due_at": _moment(one.due_at)}
+            for name, one in service.upkeep.items()
+            if one.due_at
+        ],
+    }
+
+
+def _case(key: str, case: Complaint, kind: str, is_open: bool, rule: ServiceRule) -> dict[str, Any]:
+    due = rule.due_at(case, kind == "complaint")
+    return {
+        "case_id": key,
+        "kind": kind,
+        "open": is_open,
+        "reason": case.reason,
+        "severity": case.severity or None,
+        "filed_at": _moment(case.since),
+        "acknowledged_at": _moment(case.acknowledged_at),
+        "escalated_at": _moment(case.escalated_at),
+        "resolved_at": _moment(case.resolved_at),
+        "due_at": _moment(due) if is_open else None,
+        "past_due": is_open and case.is_past_due,
+    }
+
+
+def _action(one: ActionDue) -> dict[str, Any]:
+    return {
+        "action": one.action,
+        "reason": one.reason,
+        "since": _moment(one.since),
+        "due_at": _moment(one.due_at),
+        "case_id": one.case_id or None,
+    }
+
+
+def _feedback(feedback: Feedback) -> dict[str, Any]:
+    said = {name: getattr(feedback, name) for name in ("nps", "satisfaction", "sentiment")}
+    return {
+        **{name: {"value": value, "at": _moment(at)} if at else None for name, (at, value) in said.items()},
+        "special_requests": [{"at": _moment(at), "request": words} for at, words in feedback.wishes],
     }
 
 

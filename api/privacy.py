@@ -14,6 +14,7 @@ from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import decode_canonical, encode_canonical
 from engine.ids import CustomerKey, erased_name, shard_of
+from engine.shards.timeline import read_touch_point
 from engine.store import keys
 
 Ask = Callable[[Sequence[Any]], Awaitable[list[Any]]]
@@ -46,10 +47,15 @@ async def erased_as(ask: Ask, key: CustomerKey) -> bytes:
     return erased_name(key, salt)
 
 
-async def held(ask: Ask, shard: int, key: CustomerKey, found: Known) -> AsyncIterator[bytes]:
+async def held(ask: Ask, shards: int, key: CustomerKey, found: Known) -> AsyncIterator[bytes]:
     """Everything held, as lines of JSON: the profile, the ledger, and each event and decision that is still kept."""
+    shard = shard_of(key, shards)
     yield _line("profile", msgspec.to_builtins(found.profile, builtin_types=(bytes,)))
     yield _line("ledger", msgspec.to_builtins(found.ledger))
+    for name in sorted({key, *found.profile.parts}):
+        (lines,) = await ask([("LRANGE", keys.timeline(shard_of(name, shards), name), 0, -1)])
+        for raw in lines:
+            yield _line("timeline", msgspec.structs.asdict(read_touch_point(raw)))
     async for fields in _pages(ask, keys.events(shard)):
         if fields.get(b"k") == key.encode() and b"e" in fields:
             yield _line("event", orjson.Fragment(fields[b"e"]))
@@ -90,7 +96,7 @@ async def folded(ask: Ask, shard: int, key: CustomerKey, wait_s: float) -> bool:
     until = asyncio.get_running_loop().time() + wait_s
     noted = ("SISMEMBER", keys.gone(shard), await erased_as(ask, key))
     while True:
-        gone, left = await ask([noted, ("EXISTS", keys.profile(shard, key), keys.ledger(shard, key))])
+        gone, left = await ask([noted, ("EXISTS", keys.profile(shard, key), keys.ledger(shard, key), keys.timeline(shard, key))])
         if gone == 1 and left == 0:
             return True
         if asyncio.get_running_loop().time() >= until:

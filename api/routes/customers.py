@@ -47,7 +47,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         need_secret(container.access.caller(header(request.scope, b"authorization")))
         key = _user(request)
         found = await _found(container, key)
-        lines = held(container.redis.ask, shard_of(key, container.rules.shards), key, found)
+        lines = held(container.redis.ask, container.rules.shards, key, found)
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=_NO_STORE)
 
     async def consent(request: Request) -> Response:
@@ -147,6 +147,8 @@ async def _certificate(container: Container, key: CustomerKey, requested_at: str
             {"store": "profile", "status": state},
             {"store": "contact ledger", "status": state},
             {"store": "labels in waiting", "status": state},
+            {"store": "timeline", "status": state},
+            {"store": "hashed addresses", "status": state},
             {"store": "pending events", "status": state},
             {"store": "answers to request ids", "status": "erased", "records": answers},
             {"store": "event log and decision log", "status": "expires with the retention of the streams"},

@@ -1,0 +1,109 @@
+"""The service desk: who is calling, what happened with them, and what customers complain of."""
+
+import msgspec
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import schemas
+from api.access import need_secret
+from api.asking import invalid
+from api.complaints import FIELDS, By, complaints_answer, read_complaints
+from api.container import Container
+from api.find import FindAnswer, FindRequest, named
+from api.privacy import Erased, read_customer
+from api.problems import Problem, store_away
+from api.requests import body_of, header
+from api.service_schemas import SERVICE
+from api.timeline import timeline_answer, touch_points
+from config.mistakes import did_you_mean
+from engine.errors import StoreUnavailable
+from engine.ids import CustomerKey
+from engine.shards.timeline import MOST_KEPT
+
+_MEDIA_TYPE = "application/json"
+_NO_STORE = {"cache-control": "no-store"}
+MOST_LINES = 500
+_FIND = msgspec.json.Decoder(FindRequest)
+
+
+def add_routes(app: FastAPI, container: Container) -> None:
+    """Puts the routes of the service desk on the application."""
+    ask, shards = container.redis.ask, container.rules.shards
+
+    def check(request: Request) -> None:
+        need_secret(container.access.caller(header(request.scope, b"authorization")))
+
+    async def timeline(request: Request) -> Response:
+        """What happened with a customer: orders, complaints, feedback, conversations, messages, newest first."""
+        check(request)
+        limit = _limit(request)
+        try:
+            found = await read_customer(ask, shards, CustomerKey(f"u:{request.path_params['id']}"))
+            if found is None:
+                raise Problem(404, "customer.unknown", "no event of this customer has been accepted")
+            points = await touch_points(ask, shards, found)
+        except Erased:
+            raise Problem(410, "customer.erased", "this customer asked to be forgotten") from None
+        except StoreUnavailable:
+            raise store_away() from None
+        return _told(timeline_answer(points, limit))
+
+    async def find(request: Request) -> Response:
+        """Who is reached at an e-mail address or a phone number, or at both. Addresses are compared as keyed hashes."""
+        check(request)
+        wanted = _wanted(await body_of(request, container.settings.max_body_bytes))
+        try:
+            keys = await container.addresses.find(ask, shards, wanted)
+        except StoreUnavailable:
+            raise store_away() from None
+        return _told(FindAnswer([named(key) for key in keys]))
+
+    async def complaints(request: Request) -> Response:
+        """What customers complain of, by reason, product and store, and how long it takes to put it right."""
+        check(request)
+        by = _by(request)
+        only = {name: request.query_params[name] for name in FIELDS if name in request.query_params}
+        try:
+            counts, past_due = await read_complaints(ask, shards)
+        except StoreUnavailable:
+            raise store_away() from None
+        return _told(complaints_answer(counts, past_due, container.now(), by, only))
+
+    app.add_api_route("/v1/customers/{id}/timeline", timeline, methods=["GET"], tags=["service"], **SERVICE.timeline)
+    app.add_api_route("/v1/customers/find", find, methods=["POST"], tags=["service"], **SERVICE.find)
+    app.add_api_route("/v1/insights/complaints", complaints, methods=["GET"], tags=["insights"], **SERVICE.complaints)
+
+
+def _told(answer: msgspec.Struct) -> Response:
+    return Response(schemas.encode(answer), 200, _NO_STORE, _MEDIA_TYPE)
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", str(MOST_KEPT))
+    if not given.isdecimal() or not 1 <= int(given) <= MOST_LINES:
+        raise Problem(422, "schema.range", f"limit is a number from 1 to {MOST_LINES}", "limit")
+    return int(given)
+
+
+def _wanted(body: bytes) -> FindRequest:
+    try:
+        wanted = _FIND.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
+    if not (wanted.email or wanted.phone):
+        raise Problem(422, "schema.missing", "say where the customer is reached: email or phone", "email")
+    return wanted
+
+
+def _by(request: Request) -> tuple[By, ...]:
+    given = request.query_params.get("by")
+    if given is None:
+        return FIELDS
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in FIELDS:
+            raise Problem(422, "schema.choice", f"{name!r} is none of {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}", "by")
+    return tuple(name for name in FIELDS if name in names)
