@@ -5,11 +5,14 @@ from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.basis import Basis
 from api.door import Receipt
 from engine.decisioning.decision import Chosen, Decision, Filled
 from engine.decisioning.explanation import Explained
+from engine.decisioning.quiet import quiet_until
+from engine.decisioning.situation import Situation
 from engine.moments import rfc3339
 from engine.money import exponent, to_major
 
@@ -81,9 +84,15 @@ class DecisionAnswer(Struct, frozen=True, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 
 
-def placement_answers(decision: Decision, basis: Basis, to_page: bool) -> list[PlacementAnswer]:
-    """The placements of a decision for a page, or for everybody else."""
-    return [_placement(filled, basis, to_page) for filled in decision.placements]
+def placement_answers(
+    decision: Decision, basis: Basis, to_page: bool, situation: Situation | None = None
+) -> list[PlacementAnswer]:
+    """The placements of a decision for a page, or for everybody else; what is quiet says until when."""
+    answers = [_placement(filled, basis, to_page) for filled in decision.placements]
+    if situation is None or all(one.reason != "quiet_hours" for one in answers):
+        return answers
+    until = rfc3339(quiet_until(situation, basis.loaded.policy))
+    return [replace(one, retry_at=until) if one.reason == "quiet_hours" else one for one in answers]
 
 
 def _placement(filled: Filled, basis: Basis, to_page: bool) -> PlacementAnswer:
@@ -93,7 +102,14 @@ def _placement(filled: Filled, basis: Basis, to_page: bool) -> PlacementAnswer:
 
 def _for_page(offer: Chosen) -> OfferAnswer:
     return OfferAnswer(
-        offer.offer_id, offer.campaign_id, offer.position, offer.kind, offer.content, rfc3339(offer.expires_at), (), coupon=offer.coupon
+        offer.offer_id,
+        offer.campaign_id,
+        offer.position,
+        offer.kind,
+        offer.content,
+        rfc3339(offer.expires_at),
+        (),
+        coupon=offer.coupon,
     )
 
 
@@ -131,9 +147,7 @@ def _minor_units(currency: str) -> int:
     return 10 ** exponent(currency) if currency else 1
 
 
-def stale_parts(
-    lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float
-) -> tuple[str, ...]:
+def stale_parts(lag_ms: int, lag_bound_ms: int, snapshot_age_s: Mapping[str, float], age_bound_s: float) -> tuple[str, ...]:
     """What is older than it should be: profiles behind their events, models long not published."""
     behind = ("profile",) if lag_ms > lag_bound_ms else ()
     return (*behind, *sorted(name for name, age in snapshot_age_s.items() if age > age_bound_s))

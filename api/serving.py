@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, PlacementAnswer, encode, placement_answers
+from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, encode, placement_answers
 from api.asking import cart_of, wanted_of
 from api.basis import Basis
 from api.coalesce import Coalescer
@@ -39,14 +39,12 @@ from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
 from engine.decisioning.occasions import held_back
 from engine.decisioning.profiling import may_profile, permitted
-from engine.decisioning.quiet import quiet_until
 from engine.decisioning.service import NO_STATES, states_of
 from engine.decisioning.situation import Situation
 from engine.decisioning.zones import zone_of
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
 from engine.features.vector import read_all
-from engine.moments import rfc3339
 from engine.profiles.profile import Part
 from engine.store.redis_ledger import (
     Commitment,
@@ -378,13 +376,6 @@ class Serving:
         self._decide(question)
         return self._told(question)
 
-    def _placements(self, question: Question, decision: Decision) -> list[PlacementAnswer]:
-        answers, situation = placement_answers(decision, question.basis, question.to_page), question.situation
-        if situation is None or all(one.reason != "quiet_hours" for one in answers):
-            return answers
-        until = rfc3339(quiet_until(situation, question.basis.loaded.policy))
-        return [replace(one, retry_at=until) if one.reason == "quiet_hours" else one for one in answers]
-
     def _told(self, question: Question, explained: Sequence[Explained] | None = None) -> Answer:
         began = time.perf_counter()
         asked, basis, decision, customer = question.asked, question.basis, question.decision, question.customer
@@ -400,7 +391,7 @@ class Serving:
             versions=basis.versions,
             features=Freshness(age, self._stale_of()),
             experiment=ExperimentAnswer(decision.variation, decision.holdout),
-            placements=self._placements(question, decision),
+            placements=placement_answers(decision, basis, question.to_page, question.situation),
             events=question.receipt,
             explanation=explained,
         )
