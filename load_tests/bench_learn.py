@@ -135,7 +135,16 @@ def ranking(count: int) -> dict[str, Work]:
 
     if not np.allclose(ours(), probability_of(every @ weights), rtol=1e-9, atol=1e-12):
         raise InvariantBroken("the scorer and a plain dot disagree")
-    return {"ours": ours, "numpy dot": lambda: every @ weights}
+    return {
+        "ours": ours,
+        "numpy dot": lambda: every @ weights,
+        "numpy dot, then probabilities": dot_and_probabilities(every, weights),
+    }
+
+
+def dot_and_probabilities(every: Numbers, weights: Numbers) -> Work:
+    """The dot, and what it takes to be worth something: an offer's value is its margin times a probability."""
+    return lambda: 1.0 / (1.0 + np.exp(-(every @ weights)))
 
 
 def shopper(names: list[str]) -> Part:
@@ -216,6 +225,7 @@ def measured(rounds: int) -> dict[str, dict[str, float]]:
             **{name: median(times) for name, times in spent.items()},
             "River AdaGrad, one by one": one * count,
             "ours ÷ numpy": ratio(spent, "ours", "numpy dot"),
+            "ours ÷ numpy with probabilities": ratio(spent, "ours", "numpy dot, then probabilities"),
         }
     return found
 

@@ -50,7 +50,7 @@ POPULARITY = "affinity.popularity"
 TOLD = (slice(1, 6), slice(6, 8), slice(9, 12))
 """Columns that read the same for all of whom, or of what, nothing is told: by purchases, by browsing and by offers shown.
 
-`POPULARITY`, in the first, is the same for every customer.
+None is ever negative. `POPULARITY`, in the first, is the same for every customer.
 """
 _OWN = CROSS_NAMES.index("offers.times_shown")
 """From here on readings are of the offer itself and not of what it promotes."""

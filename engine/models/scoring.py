@@ -219,6 +219,7 @@ class OfferScorer:
         self.snapshot = snapshot
         self.version = snapshot.version if snapshot else 0
         self._intercepts: dict[str, float] = {}
+        self._gaps: dict[str, float] = {}
         self._groups: tuple[Terms, Terms, Terms] | None = None
         if snapshot is None:
             return
@@ -241,6 +242,8 @@ class OfferScorer:
         self._spans = [both.span(columns, POPULARITY) for columns in TOLD] if usual else []
         self._intercept = float(weights[0])
         self._intercepts = dict(zip(offer_ids, own.tolist(), strict=True))
+        gaps = snapshot.facts.get("clicks")
+        self._gaps = dict(gaps) if isinstance(gaps, dict) else {}
 
     @property
     def popularity(self) -> dict[str, float]:
@@ -252,6 +255,13 @@ class OfferScorer:
     def companions(self) -> Companions:
         """What goes along with what, as carried beside the learned numbers."""
         return companions_from(self.snapshot.carried.get("companions") if self.snapshot else None)
+
+    def click_probability(self, placement: str, probability: float) -> float | None:
+        """How likely an offer is clicked there that is taken with a probability; None where hardly anything is clicked."""
+        gap = self._gaps.get(placement)
+        if gap is None or not 0.0 < probability < 1.0:
+            return None
+        return 1.0 / (1.0 + (1.0 - probability) / probability * math.exp(-min(max(gap, -_MAX_LOGIT), _MAX_LOGIT)))
 
     def prepare(self, offer_ids: Sequence[str], offers: Numbers) -> Numbers:
         """(K,) odds of what the offers contribute; compute it once per catalogue, placement and snapshot."""
@@ -285,7 +295,8 @@ class OfferScorer:
                 if len(rows):
                     logits[rows] += span.more(pairs, rows)
             both.add_plain(pairs, logits)
-        logits += customer.logit(customers).take(whose)
+        told = customer.logit(customers)
+        logits += told if len(told) == 1 else told.take(whose)
         return odds_of(logits)
 
     def score(self, customer: Numbers, offers: Numbers, cross: Numbers, offer_ids: Sequence[str] = ()) -> Numbers:

@@ -84,14 +84,14 @@ class Terms:
             np.maximum(u, self._low, out=u)
             if u.ndim == 1:
                 return np.asarray(u.dot(self._slopes) + self._always)
-            return np.array([row.dot(self._slopes) for row in u]) + self._always
+            return np.array([row.dot(self._slopes) + self._always for row in u])
         if readings.ndim == 1:
             bent = np.maximum(pulled(readings), self._corners[:, :, 0])
             return np.asarray(bent.ravel().dot(self._turns.ravel()) + self._rest)
         if len(readings) == 1:
             # A single column would be summed up in another order than one of several.
             return self.curved(np.concatenate((readings, readings)))[:1]
-        return _turned(np.ascontiguousarray(readings.T), self._corners, self._turns) + self._rest
+        return _turned(pulled(np.ascontiguousarray(readings.T)), self._corners, self._turns) + self._rest
 
     def span(self, columns: slice, without: str) -> "Span":
         """Some of the readings of a customer and what is promoted, one of them left out."""
@@ -119,7 +119,7 @@ class Terms:
 
 
 class Span(msgspec.Struct, frozen=True, eq=False):
-    """The terms of joint readings side by side."""
+    """The terms of joint readings side by side, none of which is ever negative."""
 
     columns: slice
     corners: Numbers
@@ -129,8 +129,12 @@ class Span(msgspec.Struct, frozen=True, eq=False):
 
     def more(self, readings: Numbers, rows: NDArray[np.intp]) -> Numbers:
         """What they come to in some rows of a matrix, beyond that."""
-        chosen = readings.T[self.columns].take(rows if len(rows) != 1 else rows.repeat(2), axis=1)
-        return _turned(chosen, self.corners, self.turns)[: len(rows)] - self.less
+        if len(rows) == 1:
+            return self.more(readings, rows.repeat(2))[:1]
+        chosen = readings.T[self.columns].take(rows, axis=1)
+        sums = _turned(np.log1p(chosen, out=chosen), self.corners, self.turns)
+        sums -= self.less
+        return sums
 
 
 _NOBODY = strange(Promotions([""], [()]), np.zeros(1))
@@ -138,9 +142,10 @@ _NOBODY = strange(Promotions([""], [()]), np.zeros(1))
 
 def _turned(columns: Numbers, corners: Numbers, turns: Numbers) -> Numbers:
     """One sum for each of at least two rows, in an order that depends on nobody else: a single row is added up otherwise."""
-    bent = np.maximum(pulled(columns), corners)
+    bent = np.maximum(columns, corners)
     bent *= turns
-    return np.asarray(np.add.reduce(bent.reshape(turns.size, columns.shape[1]), axis=0))
+    sums: Numbers = np.add.reduce(bent.reshape(turns.size, columns.shape[1]), axis=0)
+    return sums
 
 
 def odds_of(logits: Numbers) -> Numbers:
