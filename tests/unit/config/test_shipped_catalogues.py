@@ -29,7 +29,7 @@ def demo() -> Loaded:
 
 def asked_for(loaded: Loaded) -> list[str]:
     """The placements that somebody looks at; where a trigger finds nothing for a message, nothing is sent."""
-    sent = {trigger.placement for trigger in loaded.triggers} | {"message_email"}
+    sent = {trigger.placement for trigger in loaded.triggers}
     return [name for name in loaded.policy.placements if name not in sent]
 
 

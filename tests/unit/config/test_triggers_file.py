@@ -72,7 +72,8 @@ def test_shards_follow_the_live_triggers_alone() -> None:
 def test_the_catalogue_that_comes_along_has_a_trigger_for_each_occasion() -> None:
     triggers = {one.id: one for one in load_catalogue(DEFAULT_CATALOGUE).triggers}
 
-    assert {"cart-left", "winback", "birthday", "complaint-follow-up", "service-due"} <= set(triggers)
+    named = {"cart-left", "winback", "birthday", "price-dropped", "service-due", "complaint-follow-up", "tier-near"}
+    assert named == set(triggers)
 
 
 @pytest.mark.parametrize(
