@@ -43,9 +43,11 @@ class Basis(Struct, frozen=True, eq=False):
         return any(conditions is not None and conditions.derived for conditions in asking)
 
     def derived(self, known: Known | None, part: Part | None, vector: Vector | None, now: int) -> Vector | None:
-        """What models and the loyalty programme say of a customer, in the order of `DERIVED_NAMES`, where a rule asks for it."""
-        if known is None or vector is None or not self.derives:
-            return None
+        """What models and the loyalty programme say of a customer, where a rule of the catalogue asks for it."""
+        return self.said(known, part, vector, now) if known is not None and vector is not None and self.derives else None
+
+    def said(self, known: Known, part: Part | None, vector: Vector, now: int) -> Vector:
+        """The same, in the order of `DERIVED_NAMES`, whether a rule asks for it or not."""
         alive = expected = np.nan
         if part is not None and part.purchases.count:
             alive = self.value.alive(part.purchases, now)
@@ -71,10 +73,12 @@ class Basis(Struct, frozen=True, eq=False):
         return any(isinstance(table, TierTable) for conditions in asking if conditions for table in conditions.tables)
 
     def tiers(self, known: Known | None, part: Part | None, now: int) -> tuple[str, ...]:
-        """The tier held and those below it. A shop without tiers in its policy may have told one itself."""
+        """The tier held and those below it, where a rule of the catalogue asks for one."""
+        return self.held_tiers(known, part, now) if known is not None and part is not None and self.asks_for_tiers else ()
+
+    def held_tiers(self, known: Known, part: Part, now: int) -> tuple[str, ...]:
+        """The same, whether a rule asks for it or not. A shop without tiers in its policy may have told one itself."""
         programme = self.loaded.policy.loyalty
-        if known is None or part is None or not self.asks_for_tiers:
-            return ()
         if not programme.tiers:
             return (part.loyalty.tier,) if part.loyalty.tier else ()
         return held_and_below(judged(known.profile.membership, part, programme, now).tier, programme)

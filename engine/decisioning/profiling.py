@@ -35,4 +35,4 @@ def permitted(situation: Situation, policy: Policy) -> Situation:
     part = situation.part
     if part is None or not situation.profiled or may_profile(part, situation.now, policy):
         return situation
-    return replace(situation, part=without_history(part), vector=None, derived=None, standing=None, profiled=False)
+    return replace(situation, part=without_history(part), vector=None, derived=None, standing=None, tiers=(), profiled=False)
