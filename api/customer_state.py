@@ -31,10 +31,23 @@ class Known(Struct, frozen=True):
         """Where this identity's customer is kept, if it was found to belong to somebody."""
         return CustomerKey(self.profile.moved_to) if self.profile.moved_to else None
 
+    @property
+    def elsewhere(self) -> tuple[CustomerKey, ...]:
+        """Other identities of the customer: what is underway to them is underway to the customer."""
+        if len(self.profile.parts) < 2 or self.profile.moved_to:
+            return ()
+        return tuple(CustomerKey(key) for key in self.profile.parts if key != self.profile.key)
+
 
 def names_of(shard: int, key: CustomerKey) -> tuple[str, str, str]:
     """The keys to read together, in the order in which `known` takes their values."""
     return keys.profile(shard, key), keys.pending(shard, key), keys.ledger(shard, key)
+
+
+def underway(pending: bytes | None) -> list[Event]:
+    """Events on their way to an identity of a customer. Who wants one identity forgotten says nothing about the others."""
+    events = (decode_canonical(line) for line in pending_lines(pending))
+    return [event for event in events if not isinstance(event, Rejected | ErasureRequested)]
 
 
 def known(

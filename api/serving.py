@@ -24,7 +24,7 @@ from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, encode, p
 from api.asking import cart_of, wanted_of
 from api.basis import Basis
 from api.coalesce import Coalescer
-from api.customer_state import known
+from api.customer_state import known, names_of, underway
 from api.deadlines import within
 from api.decision_ids import decision_id
 from api.decision_log import log_entry
@@ -45,7 +45,9 @@ from engine.decisioning.zones import zone_of
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.features.base import Request as Moment
 from engine.features.vector import read_all
+from engine.ids import shard_of
 from engine.profiles.profile import Part
+from engine.store import keys
 from engine.store.redis_ledger import (
     Commitment,
     Committed,
@@ -133,10 +135,30 @@ class Serving:
             with suppress(StoredFormatError):
                 question.customer = known(question.key, stored, pending, ledger, question.riding)
         moved = [question for question in questions if question.customer is not None and question.customer.moved_to]
+        linked = [question for question in questions if question.customer is not None and question.customer.elsewhere]
         if moved:
             each(_follow, moved)
             await self._customers(moved)
+        if linked:
+            await self._elsewhere(linked)
         return [question for question in questions if not question.given_up and question.earlier is None]
+
+    async def _elsewhere(self, questions: Sequence[Question]) -> None:
+        """Reads those again who have other identities, with what is underway to these: a refusal counts under any name.
+
+        All of it at one instant: what left one identity in the meantime would be seen nowhere.
+        """
+        others = [(question, question.customer.elsewhere) for question in questions if question.customer is not None]
+        names = [
+            (*names_of(question.shard, question.key), *(keys.pending(shard_of(key, question.shards), key) for key in some))
+            for question, some in others
+        ]
+        values = iter(await self._read([name for some in names for name in some]))
+        for (question, _), some in zip(others, names, strict=True):
+            stored, pending, ledger, *waiting = [next(values) for _ in some]
+            riding = (*question.riding, *(event for raw in waiting for event in underway(raw)))
+            with suppress(StoredFormatError):
+                question.customer = known(question.key, stored, pending, ledger, riding)
 
     async def _commit_together(self, questions: Sequence[Question]) -> None:
         """Admits in one call whatever needs nothing but its own customer's slot."""
