@@ -17,13 +17,15 @@ from engine.moments import rfc3339
 from engine.money import exponent, to_major
 
 
-class Terms(Struct, frozen=True):
-    """Why this one: the probability with which it was drawn, what a redemption is worth (major units), the lever."""
+class Terms(Struct, frozen=True, omit_defaults=True):
+    """Why this one: the probability with which it was drawn, what a redemption is worth (major units), the lever, and how
+    likely it is clicked, where the model knows."""
 
     propensity: float
     value: str
     cost: str
     boost: float
+    click_probability: float | None = None
 
 
 class OfferAnswer(Struct, frozen=True, omit_defaults=True):
@@ -131,9 +133,15 @@ def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
             _major(offer.value_minor, currency),
             _major(offer.cost_minor, currency),
             basis.loaded.catalogue.offers[offer.row].boost,
+            _clicked(offer, basis) if offer.kind == "sell" else None,
         ),
         offer.coupon,
     )
+
+
+def _clicked(offer: Chosen, basis: Basis) -> float | None:
+    learned = basis.scorers.learned
+    return None if learned is None else learned.click_probability(offer.placement, offer.probability)
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,8 @@ def terms_of(snapshot: Snapshot) -> dict[str, float]:
     """The weights of a snapshot by name.
 
     Of an additive model: its intercept, a weight for each standardised reading (so they can be compared), what it changes by
-    beyond each bend, and the offers' own terms. Of any other, its short arrays number by number.
+    beyond each bend, the offers' own terms, and by how much a click is likelier in each placement. Of any other, its short arrays
+    number by number.
     """
     if "weights" in snapshot.arrays and "knots" in snapshot.facts:
         return dict(_additive(snapshot))
@@ -35,3 +36,6 @@ def _additive(snapshot: Snapshot) -> Iterator[tuple[str, float]]:
     offers, own = snapshot.facts.get("offers"), snapshot.arrays.get("offer_intercepts")
     if isinstance(offers, list) and own is not None:
         yield from zip((f"offer {offer}" for offer in offers), own.tolist(), strict=True)
+    clicks = snapshot.facts.get("clicks")
+    if isinstance(clicks, dict):
+        yield from ((f"clicks on {placement}", float(gap)) for placement, gap in clicks.items())

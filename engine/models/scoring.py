@@ -261,7 +261,7 @@ class OfferScorer:
         gap = self._gaps.get(placement)
         if gap is None or not 0.0 < probability < 1.0:
             return None
-        return 1.0 / (1.0 + (1.0 - probability) / probability * math.exp(-min(max(gap, -_MAX_LOGIT), _MAX_LOGIT)))
+        return 1.0 / (1.0 + (1.0 - probability) / probability * math.exp(-min(max(gap, -MAX_LOGIT), MAX_LOGIT)))
 
     def prepare(self, offer_ids: Sequence[str], offers: Numbers) -> Numbers:
         """(K,) odds of what the offers contribute; compute it once per catalogue, placement and snapshot."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from httpx import Client
+from msgspec.structs import replace
 from redis import Redis
 
 from api.decision_log import ARM_FINGERPRINT
@@ -163,6 +164,22 @@ def test_a_snapshot_is_swapped_in_and_a_bad_one_changes_nothing(client: Client, 
     body = client.post("/v1/decisions", json={"user_id": "u-1", "placements": [{"name": "home_hero"}]}).json()
     assert body["versions"]["next_best_offer"] == "m-0"
     assert body["degraded"] == []
+
+
+def test_terms_tell_how_likely_a_click_is_where_the_model_knows(client: Client, redis_url: str) -> None:
+    snapshot = learners(Inputs(NAMES, FINGERPRINT, OFFER_NAMES, CROSS_NAMES))["next_best_offer"].publish()
+    client.post("/v1/events", json=consent())
+
+    for gaps in ({}, {"home_hero": 1.5}):
+        facts = {**snapshot.facts, "clicks": gaps, "positives": len(gaps)}
+        with Redis.from_url(redis_url) as redis:
+            redis.set(keys.snapshot("next_best_offer"), encode_snapshot(replace(snapshot, facts=facts, version=1 + len(gaps))))
+        assert eventually(lambda: client.get("/readyz").json()["models"] == {"next_best_offer": 1 + len(gaps)})  # noqa: B023
+        body = client.post("/v1/decisions", json={"user_id": "u-1", "placements": [{"name": "home_hero"}]}).json()
+        offer = body["placements"][0]["offers"][0]
+        if not gaps:
+            assert "click_probability" not in offer["terms"]
+    assert offer["probability"] < offer["terms"]["click_probability"] < 1.0
 
 
 def test_an_edited_catalogue_serves_and_a_bad_one_does_not(client: Client, shop: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from engine.models.base import Example, recorded
 from engine.models.evaluation import log_loss
+from engine.models.legible import terms_of
 from engine.models.next_best_offer import OFFER_VARIANCE, TOLD_EVERY, NextBestOfferLearner
 from engine.models.scoring import OfferScorer, arm_fingerprint
 from engine.models.snapshot import Numbers
@@ -165,3 +166,17 @@ def test_what_is_clicked_is_a_hint_and_no_label() -> None:
     assert learner.version == 1500
     assert learner.report().positives < 500
     assert learner.publish().facts["clicks"]["home"] == pytest.approx(2.5, abs=0.7)  # type: ignore[index,call-overload]
+
+
+def test_how_likely_a_click_is_goes_by_the_placement_and_by_how_likely_the_offer_is_taken() -> None:
+    snapshot = with_clicks(clicks=True).publish()
+    scorer = OfferScorer(snapshot, FINGERPRINT)
+
+    rare, usual = scorer.click_probability("home", 0.02), scorer.click_probability("home", 0.1)
+
+    assert rare is not None
+    assert usual is not None
+    assert 0.02 < rare < usual < 1.0
+    assert scorer.click_probability("till", 0.1) is None
+    assert OfferScorer(None).click_probability("home", 0.1) is None
+    assert terms_of(snapshot)["clicks on home"] == pytest.approx(math.log(usual / (1 - usual)) - math.log(0.1 / 0.9))
