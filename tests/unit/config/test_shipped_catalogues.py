@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import config
+from config.catalogue_features import RULE_READINGS
 from config.catalogue_files import Loaded, load_catalogue
 from engine.decisioning.conditions import Feature
 from engine.decisioning.decide import decide
@@ -119,7 +120,7 @@ def test_bounds_in_the_grocery_shop_lie_where_readings_can(grocery: Loaded) -> N
 
     assert len(conditions) >= 8
     for condition in conditions:
-        reading = READINGS[INDEX[condition.feature]]
+        reading = next(one for one in RULE_READINGS if one.name == condition.feature)
         for name in condition.bounds():
             bound = getattr(condition, name)
             for value in bound if isinstance(bound, tuple) else (bound,):
