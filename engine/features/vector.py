@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.features import engagement, rfm
+from engine.features import engagement, rfm, service
 from engine.features.base import Group, Reading, Request
 from engine.moments import Millis
 from engine.profiles.profile import Part, Profile
@@ -22,6 +22,7 @@ GROUPS: tuple[Group, ...] = (
     engagement.BROWSED,
     engagement.OFFERED,
     engagement.SERVED,
+    service.TOLD,
 )
 READINGS: tuple[Reading, ...] = tuple(chain.from_iterable(group.readings for group in GROUPS))
 NAMES: tuple[str, ...] = tuple(reading.name for reading in READINGS)
