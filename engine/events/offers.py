@@ -104,6 +104,7 @@ OURS = frozenset(
         "segment_changed",
         "case_past_due",
         "price_dropped",
+        "budget_spent",
     }
 )
 """Types that only the engine writes; a sender who uses one is refused."""

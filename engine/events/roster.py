@@ -1,6 +1,7 @@
 """Every event type that has a class of its own. A new group is a line here."""
 
 from engine.events import (
+    budgets,
     clickstream,
     consent,
     feedback,
@@ -24,6 +25,7 @@ TYPES: dict[str, type[Event]] = {
     **orders.TYPES,
     **pos.TYPES,
     **offers.TYPES,
+    **budgets.TYPES,
     **consent.TYPES,
     **service.TYPES,
     **feedback.TYPES,

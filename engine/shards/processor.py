@@ -19,6 +19,7 @@ from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
+from engine.events.budgets import BudgetSpent
 from engine.events.consent import ConsentUpdated, ErasureRequested
 from engine.events.decode import decode_canonical, times_of
 from engine.events.identity import IdentityClaimed, PartHandedOver
@@ -38,7 +39,7 @@ from engine.moments import HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
-from engine.shards import campaigns, leads, trials
+from engine.shards import budgets, campaigns, leads, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
@@ -235,7 +236,7 @@ class _Run:
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
         at, profile = read.at, self._shard.profile(entry.key)
-        if told_by_us(event):
+        if isinstance(event, BudgetSpent) or told_by_us(event):
             self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
             return
         if isinstance(event, PriceDropped):
@@ -305,6 +306,7 @@ class _Run:
             for name in ("decided", "shown", "clicked", "redeemed"):
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
             self._commit.histogram.update(self._shard.histogram.add(campaigns.moved(before, part_key, new.offers)))
+            self._commit.outbox.extend(budgets.spent(after, old.offers, new.offers, self._commit.shard, after.arrived_at))
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))

@@ -28,6 +28,7 @@ from engine.store.codec import (
     encode_reference,
     encode_sums,
 )
+from engine.store.redis_budget import MARK, note_spent
 
 SEEN_SECONDS = 15 * 86_400
 MOST_TOGETHER = 200
@@ -119,6 +120,9 @@ class RedisStore:
             if not waiting:
                 return 0
             pipe = self.client.pipeline(transaction=False)
+            for _, fields in waiting:
+                if MARK in fields[b"e"]:
+                    note_spent(self.client, int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"])
             for _, fields in waiting:
                 entry = Entry("", fields[b"e"], fields[b"h"], fields[b"k"].decode())
                 pipe.xadd(keys.events(int(fields[b"s"])), _fields(entry))  # type: ignore[arg-type]

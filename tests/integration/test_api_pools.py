@@ -10,12 +10,14 @@ from httpx import Client
 from redis import Redis
 
 from engine.store import keys
-from tests.integration.api_client import api_client, consent, fold, write_catalogue
+from engine.store.redis_writer import RedisStore
+from tests.integration.api_client import SHARDS, api_client, consent, fold, write_catalogue
 
 POLICY = """\
 placements:
   hero: {channel: web, sticky_seconds: 600}
   side: {channel: web}
+  shelf: {channel: web}
   till: {channel: pos, shown_when: decided}
 reservation_seconds: 1
 """
@@ -25,8 +27,10 @@ offers:
      content: {default: {title: Ten percent}}}
   - {id: dear, kind: sell, placements: [side, till], campaign: weeks, cost: 0.30 EUR, redemption_cost: 2.00 EUR,
      content: {default: {title: Two euros}}, redeemed_when: {event: offer_accepted}}
+  - {id: bread-off, kind: sell, placements: [shelf], campaign: autumn, cost: 0.10 EUR, promotes: {categories: [bread]},
+     price: {discount: 0.50 EUR, currency: EUR}, attribution_window_days: 14, content: {default: {title: Bread}}}
 """
-CAMPAIGNS = "campaigns:\n  - {id: weeks, budget: 5.00 EUR}\n"
+CAMPAIGNS = "campaigns:\n  - {id: weeks, budget: 5.00 EUR}\n  - {id: autumn, budget: 9.00 EUR}\n"
 
 
 @pytest.fixture
@@ -134,3 +138,28 @@ def test_where_the_decision_is_the_contact_it_is_spent_at_once(client: Client, r
     )
     assert ends[0] == float("inf") > ends[1] > 0
     assert set_aside(redis) == 230
+
+
+def test_a_redemption_that_only_the_purchase_tells_is_spent_for_good_and_once(client: Client, redis: Any, redis_url: str) -> None:
+    answer, other = decided(client, "u-1", "shelf"), decided(client, "u-2", "shelf")
+    for user, one in (("u-1", answer), ("u-2", other)):
+        told(client, user, "offer_viewed", one)
+    lines = [{"product_id": "p", "category": "bread", "price": 300}]
+    order = {
+        "id": "o-1",
+        "type": "order_completed",
+        "user_id": "u-1",
+        "data": {"order_id": "o-1", "currency": "EUR", "products": lines},
+    }
+
+    for _ in range(2):
+        client.post("/v1/events", json=order)
+        fold(redis_url)
+        relayed = [RedisStore(redis_url).relay(shard) for shard in range(SHARDS)]
+        assert sum(relayed) <= 2
+
+    ends = dict(redis.zrange(keys.budget("campaign:autumn", "ends"), 0, -1, withscores=True))
+    names = [f"{one['decision_id']}|bread-off".encode() for one in (answer, other)]
+    assert {name: ends[name] for name in names} == dict.fromkeys(names, float("inf"))
+    assert ends[names[0] + b"|redeemed"] == float("inf") > ends[names[1] + b"|redeemed"]
+    assert redis.hget(keys.budget("campaign:autumn", "amounts"), "=") == b"120"
