@@ -14,7 +14,7 @@ This file needs numpy alone: the request path computes with it.
 """
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 import numpy as np
@@ -32,7 +32,7 @@ PRIOR_READINGS = 10.0
 _ONE = np.ones(1)
 
 
-class Layout(msgspec.Struct, frozen=True, eq=False):
+class Layout(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Which input belongs to which reading: intercept, one per reading, then one per knot and bending reading."""
 
     names: tuple[str, ...]
@@ -44,6 +44,19 @@ class Layout(msgspec.Struct, frozen=True, eq=False):
     def width(self) -> int:
         """The number of inputs."""
         return 1 + len(self.names) + len(self.knots) * len(self.bending)
+
+    @cached_property
+    def limits(self) -> tuple[Numbers, Numbers]:
+        """The clip of each reading from below and above: numbers of one shape are put together in half the time."""
+        return np.full(len(self.names), -CLIP), np.full(len(self.names), CLIP)
+
+    @cached_property
+    def bends(self) -> tuple[NDArray[np.intp], Numbers, Numbers, Numbers]:
+        """Of each bend its reading, its knot, a zero, and what it amounts to for an average reading."""
+        knots, rests = _bends(self.knots)
+        places = np.tile(self.bending, len(self.knots))
+        each = len(self.bending)
+        return places, knots.repeat(each), np.zeros(len(places)), rests.repeat(each)
 
     def owners(self) -> NDArray[np.intp]:
         """The reading behind each input; −1 for the intercept."""
@@ -82,8 +95,9 @@ def scaled(layout: Layout, readings: Numbers, drawn: Numbers, mean: Numbers, dev
     """Step 2 alone, for readings of which `drawn` is step 1."""
     z = drawn - mean
     z /= deviation
-    np.maximum(z, -CLIP, out=z)
-    np.minimum(z, CLIP, out=z)
+    low, high = layout.limits
+    np.maximum(z, low, out=z)
+    np.minimum(z, high, out=z)
     if layout.plain.size:
         z[..., layout.plain] = readings[..., layout.plain]
     return z
@@ -91,12 +105,14 @@ def scaled(layout: Layout, readings: Numbers, drawn: Numbers, mean: Numbers, dev
 
 def inputs(layout: Layout, z: Numbers) -> Numbers:
     """Step 3 for a vector or for the rows of a matrix, with the intercept's 1 in front."""
-    knots, rests = _bends(layout.knots)
     if z.ndim == 1:
-        bends = z[layout.bending] - knots
-        np.maximum(bends, 0.0, out=bends)
-        bends -= rests
-        return np.concatenate((_ONE, z, bends.ravel()))
+        readings, corners, zeros, averages = layout.bends
+        bends = z[readings]
+        bends -= corners
+        np.maximum(bends, zeros, out=bends)
+        bends -= averages
+        return np.concatenate((_ONE, z, bends))
+    knots, rests = _bends(layout.knots)
     read, bending = z.shape[-1], len(layout.bending)
     out = np.empty((*z.shape[:-1], 1 + read + len(layout.knots) * bending))
     out[..., 0] = 1.0
