@@ -44,6 +44,9 @@ ROSTER: Final = {
     "models judge": "flows.judge_offers:main",
     "tail": "flows.tail:main",
     "export": "flows.export:main",
+    "erase": "flows.customers:erase",
+    "preferences-link": "flows.customers:preferences_link",
+    "privacy-notice": "flows.privacy_notice:main",
 }
 
 TRY_AGAIN: Final = 1
@@ -483,6 +486,27 @@ def export(
 ) -> None:
     """Write what is held as NDJSON on standard output."""
     dispatch("export", redis_url=redis_url, data=data, what=what, since=since)
+
+
+Customer = Annotated[str, typer.Argument(envvar="REGULARS_CUSTOMER", help="The user id.")]
+
+
+@app.command()
+def erase(customer: Customer, url: Url = "http://127.0.0.1:8080", key: Key = "") -> None:
+    """Have a customer forgotten in every store, and print the certificate that lists them."""
+    dispatch("erase", customer=customer, url=url, key=key)
+
+
+@app.command("preferences-link")
+def preferences_link(customer: Customer, url: Url = "http://127.0.0.1:8080", key: Key = "") -> None:
+    """Make a signed link to the page where a customer chooses what they get."""
+    dispatch("preferences-link", customer=customer, url=url, key=key)
+
+
+@app.command("privacy-notice")
+def privacy_notice(catalogue: Catalogue = None) -> None:
+    """Print what is held of customers, why and for how long, as Markdown."""
+    dispatch("privacy-notice", catalogue=catalogue)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class DoorRefused(RegularsError):
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"the server answered {status}: {body[:300].decode(errors='replace')}")
         self.status = status
+        self.body = body
 
 
 class Answer(Struct, frozen=True):

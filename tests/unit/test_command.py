@@ -20,6 +20,7 @@ CALLS = {
     "actions list": [], "actions show": ["act-1"], "actions replay": [],
     "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],
     "models thaw": ["churn"], "models promote": ["churn.adagrad"], "models judge": [],
+    "erase": ["u-1"], "preferences-link": ["u-1"], "privacy-notice": [],
 }  # fmt: skip
 
 
