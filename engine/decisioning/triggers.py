@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from engine.decisioning.conditions import Condition
 from engine.decisioning.offers import Identifier
-from engine.ids import digest_of
+from engine.ids import digest_of, erased_name
 from engine.moments import DAY, MINUTE
 
 TRIGGERS = "triggers"
@@ -112,7 +112,10 @@ def rules_of(triggers: Iterable[Trigger], cart_abandoned_minutes: float, zone: s
     )
 
 
-def action_id(trigger: str, customer: str, occasion: Occasion) -> str:
-    """The same trigger, customer and occasion have the same id, whoever works it out and however often."""
-    parts = (trigger, customer, occasion.event, occasion.id)
-    return f"act-{digest_of(*(part.encode() for part in parts), size=16).hex()}"
+def action_id(trigger: str, customer: str, occasion: Occasion, salt: bytes) -> str:
+    """The same trigger, customer and occasion have the same id, however often it is worked out.
+
+    The customer goes in by a hash keyed with the installation's salt: ids are remembered longer than an erased customer may be.
+    """
+    told = digest_of(trigger.encode(), erased_name(customer, salt), occasion.event.encode(), occasion.id.encode(), size=16)
+    return f"act-{told.hex()}"

@@ -184,7 +184,7 @@ class _Run:
         self._commit = commit
         self._alarms = alarms
         watching = Watching(shard.timers, self._alarms, lateness_ms)
-        self._occasions = Occasions(shard.triggers, self._alarms, watching, commit, lateness_ms)
+        self._occasions = Occasions(shard.triggers, self._alarms, watching, commit, lateness_ms, shard.salt)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self.watermark = shard.record.watermark
         self.live = shard.record.live

@@ -81,13 +81,17 @@ def triggers_in(references: Mapping[str, Reference]) -> Triggers:
 class Occasions:
     """The triggers of a shard while one batch is folded."""
 
-    def __init__(self, triggers: Triggers, alarms: Alarms, watching: Watching, commit: Commit, lateness_ms: int) -> None:
+    def __init__(
+        self, triggers: Triggers, alarms: Alarms, watching: Watching, commit: Commit, lateness_ms: int, salt: bytes
+    ) -> None:
         self.triggers = triggers
         self._alarms, self._commit, self._lateness_ms = alarms, commit, lateness_ms
-        self._watching = watching
+        self._watching, self._salt = watching, salt
 
     def happened(self, before: Profile, after: Profile, event: Event, at: int, front: int, live: bool) -> None:
-        """An event of a customer was folded."""
+        """An event of a customer was folded. What belongs to a workstation is nobody's to be told of."""
+        if not has_customer(after.key):
+            return
         for name in self.triggers.stopping.get(event.type, ()):
             self._cancel(name, after.key)
         if event.type in _TOUCHES_CART:
@@ -152,7 +156,7 @@ class Occasions:
     def _fire(self, rule: Rule, customer: str, occasion: Occasion, due: int) -> None:
         if rule.every_ms:
             self._alarms.set(cooling_tag(rule.id, customer), due + rule.every_ms - self._lateness_ms)
-        name = action_id(rule.id, customer, occasion)
+        name = action_id(rule.id, customer, occasion, self._salt)
         self._commit.actions.append(
             _ENCODER.encode(Action(id=name, trigger=rule.id, customer=customer, occasion=occasion, due_at=due))
         )

@@ -77,7 +77,7 @@ class Desk:
     def act(self, trigger: str = "sale", due_at: int | None = None, occasion: str = "2026", user: str = "u-1") -> str:
         """An action as a shard puts it on its stream, taken over by the sender."""
         told = Occasion(event="birthday", id=occasion, at=now_ms())
-        name = action_id(trigger, f"u:{user}", told)
+        name = action_id(trigger, f"u:{user}", told, b"salt")
         action = Action(id=name, trigger=trigger, customer=f"u:{user}", occasion=told, due_at=due_at or now_ms())
         self.store.client.xadd(keys.actions(shard_of(action.customer, SHARDS)), {"a": msgspec.json.encode(action)})
         self.book.take_over(1)

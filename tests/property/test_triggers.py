@@ -150,6 +150,35 @@ def test_an_order_after_the_cart_was_abandoned_cancels_the_message() -> None:
     assert [one for one in told(store) if one[0] == "cart"] == []
 
 
+def test_a_cart_filled_before_the_login_is_the_customers_and_is_told_once() -> None:
+    anonymous = simple("product_added", "a", "", START, product_id="p-1") | {"anonymous_id": "b-1"}
+    del anonymous["user_id"]
+    login = simple("customer_identified", "i", "ann", START + MINUTE, locale="de") | {"anonymous_id": "b-1"}
+
+    store = after(ruled(), live(anonymous), live(login), ticks(START + HOUR), ticks(START + 5 * HOUR))
+
+    assert [one for one in told(store) if one[0] == "cart"] == [("cart", "u:ann", START + 30 * MINUTE + HOUR)]
+
+
+def test_a_wait_of_somebody_who_has_logged_in_since_ends_for_the_customer_they_are() -> None:
+    anonymous = simple("complaint_resolved", "r", "", START) | {"anonymous_id": "b-1"}
+    del anonymous["user_id"]
+    login = simple("customer_identified", "i", "ann", START + MINUTE, locale="de") | {"anonymous_id": "b-1"}
+
+    store = after(ruled(), live(anonymous), live(login), ticks(START + 2 * DAY))
+
+    assert told(store) == [("sorry", "u:ann", START + DAY)]
+
+
+def test_a_receipt_of_nobody_starts_nothing() -> None:
+    lines = [{"kind": "sale", "product_id": "p", "amount": 100}]
+    data = {"store": "s", "workstation": "1", "business_day": "2017-01-01", "sequence_number": 1, "currency": "EUR", "total": 100}
+    till = {"type": "pos_transaction_completed", "time": rfc3339(START), "source": "pos://s", "data": data | {"lines": lines}}
+    rules = Rules(triggers=(Rule(id="paid", event="pos_transaction_completed"),))
+
+    assert told(after(ruled(rules), live(till))) == []
+
+
 def test_a_birthday_comes_every_year_also_where_history_told_it() -> None:
     known = entry_of(taken(simple("customer_identified", "i", "ann", START, birthday="1990-05-17"), START, backfill=True))
     vienna = Millis(START + 136 * DAY - 2 * HOUR)  # 17 May 2017, 00:00 in summer time
