@@ -1,13 +1,14 @@
 """Households that nobody keeps data of, for `flows.offer_world`: the same truths on a small log, and offers that come later.
 
 Run as a program it launches offers in the middle of a run and tells what the decisions after the launch bring beside the
-best there is: `python -m load_tests.offer_world`.
+best there is, by decisions and by showings of the new offers themselves: `python -m load_tests.offer_world`.
 """
 
 from collections.abc import Iterator
 from random import Random
 
 import msgspec
+import numpy as np
 import orjson
 from rich.progress import Progress
 
@@ -97,6 +98,11 @@ class Launch(msgspec.Struct, frozen=True):
         span = slice(self.at + first, self.at + after)
         return float(self.played.expected[span].sum() / self.best.expected[span].sum())
 
+    def reached(self, impressions: int) -> int | None:
+        """After how many decisions since the launch the new offers had been shown so often, all together; None if never."""
+        counts = np.cumsum([name in self.new for name in self.shown[self.at :]])
+        return int(np.searchsorted(counts, impressions)) + 1 if counts[-1] >= impressions else None
+
     def impressions(self, after: int) -> dict[str, int]:
         """How often each new offer was shown in so many decisions after the launch."""
         span = self.shown[self.at : self.at + after]
@@ -124,6 +130,11 @@ def main() -> None:
         shares = {span: round(launch.share(*span), 4) for span in ((-1_000, 0), (0, 500), (500, 1_000), (1_000, 2_500))}
         lost = float(launch.played.lost.sum() / launch.played.best.sum())
         print(f"seed {seed}: share of the oracle {shares}; shown in 1,000: {launch.impressions(1_000)}; expected loss {lost:.4f}")
+        for impressions in (50, 100, 200, 400):
+            after = launch.reached(impressions)
+            if after is not None and after < 2_400:
+                share = launch.share(after, 2_500)
+                print(f"  shown {impressions} times in all after {after} decisions; share of the oracle from then on {share:.4f}")
         most = float((launch.played.lost / launch.played.best).max())
         print(f"budget {Arbitration().loss_budget}; the most that one decision was expected to lose: {most:.4f}")
 

@@ -11,7 +11,7 @@ from flows.evaluate_events import NothingToMeasure, opened
 from flows.evaluate_offers import Played, Player, evaluate_offers, learner, newcomers, oracle, passed, play
 from flows.evaluate_terms import Terms
 from flows.offer_world import BY_RULE, CLICKED, EVEN, Scene, World, scene_of
-from load_tests.offer_world import START, Households, launched, small_scene
+from load_tests.offer_world import START, Households, Launch, launched, small_scene
 
 DECISIONS = 1_600
 BUDGET = Arbitration().loss_budget
@@ -83,6 +83,14 @@ def test_an_offer_that_begins_later_is_shown_from_its_start_and_costs_little() -
     assert all(launch.impressions(DECISIONS // 2).values())
     assert after > before - 0.05
     assert after > 0.83
+
+
+def test_showings_of_new_offers_are_counted_from_their_launch() -> None:
+    nothing = Played(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+    launch = Launch(nothing, nothing, ["new", "old", "new", "old", "new"], ("new",), 1)
+
+    assert launch.impressions(4) == {"new": 2}
+    assert [launch.reached(count) for count in (1, 2, 3)] == [2, 4, None]
 
 
 def test_the_best_offer_is_one_that_is_there() -> None:
