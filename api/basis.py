@@ -12,7 +12,7 @@ from msgspec import Struct
 from api.customer_state import Known
 from config.catalogue_files import Loaded
 from engine.decisioning.in_tier import TierTable
-from engine.decisioning.loyalty import account, held_and_below, judged, next_tier
+from engine.decisioning.loyalty import held_and_below, judged, loyal
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.events.decode import Store
 from engine.features.companions import NOTHING_KNOWN
@@ -60,10 +60,9 @@ class Basis(Struct, frozen=True, eq=False):
         programme = self.loaded.policy.loyalty
         if part is None:
             return np.nan, np.nan, np.nan
-        held = judged(profile.membership, part, programme, now)
-        above = next_tier(held.tier, part, programme, now)
-        missing = above.points if above is not None and above.points is not None else np.nan
-        return account(part, programme, now).points, programme.rank(held.tier), missing
+        read = loyal(profile.membership, part, programme, now)
+        missing = read.above.points if read.above is not None and read.above.points is not None else np.nan
+        return read.account.points, programme.rank(read.held.tier), missing
 
     @property
     def asks_for_tiers(self) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.decisioning.loyalty import Programme, account, judged, next_tier
+from engine.decisioning.loyalty import Programme, loyal
 from engine.moments import Millis, rfc3339
 from engine.profiles.loyalty import Loyalty
 from engine.profiles.profile import Part, Profile
@@ -12,9 +12,8 @@ def loyalty_view(profile: Profile, part: Part, programme: Programme, now: Millis
     """`points` is null where nothing is known of any; below zero after a return of what was used. `points_to_next_tier` and
     `spend_to_next_tier_minor` are null where the next tier does not go by that, or none is above."""
     told = part.loyalty
-    holds = account(part, programme, now)
-    held = judged(profile.membership, part, programme, now)
-    above = next_tier(held.tier, part, programme, now)
+    read = loyal(profile.membership, part, programme, now)
+    holds, held, above = read.account, read.held, read.above
     tier = held.tier if programme.tiers else told.tier
     return {
         "points": holds.points if programme.earn is not None or _has_points(told) else None,

@@ -17,6 +17,7 @@ reached it holds for `hold_days`. Who has been judged when is recorded with the 
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -83,9 +84,14 @@ class NextTier(Struct, frozen=True):
     spend: Money | None = None
 
 
-def lots(part: Part, programme: Programme) -> list[tuple[int, int, int]]:
+Lots = Sequence[tuple[int, int, int]]
+
+
+def lots(part: Part, programme: Programme) -> Lots:
     """(month, points earned, points used), oldest first. Month 0 is what is older than the months that are kept."""
     held = part.loyalty
+    if not held.months and not held.named:
+        return [(month, points, 0) for month, points in _by_spend(part, programme.earn)]
     earned: dict[int, int] = {0: held.earned}
     used: dict[int, int] = {0: held.used}
     for month, kind, points in entries(held.months):
@@ -102,33 +108,68 @@ def lots(part: Part, programme: Programme) -> list[tuple[int, int, int]]:
     return [(month, earned.get(month, 0), used.get(month, 0)) for month in months]
 
 
+class Loyal(Struct, frozen=True):
+    """All that is known of a customer at an instant: points, the tier held, and the one above it (None: none is)."""
+
+    account: Account
+    held: Membership
+    above: NextTier | None
+
+
+def loyal(membership: Membership, part: Part, programme: Programme, now: int) -> Loyal:
+    """Everything at once, from points that are added up once."""
+    booked = lots(part, programme)
+    held = _judged(membership, booked, part, programme, now)
+    return Loyal(_account(booked, programme, now), held, _above(held.tier, booked, part, programme, now))
+
+
 def account(part: Part, programme: Programme, now: int) -> Account:
     """The balance at an instant: exact in whatever order the events came."""
+    return _account(lots(part, programme), programme, now)
+
+
+def judged(held: Membership, part: Part, programme: Programme, now: int) -> Membership:
+    """The tier held at an instant: up as soon as one is reached, down when the review comes and it is not reached any more."""
+    return _judged(held, lots(part, programme) if programme.tiers else [], part, programme, now)
+
+
+def next_tier(tier: str, part: Part, programme: Programme, now: int) -> NextTier | None:
+    """The tier above, and how far it is; None in the highest."""
+    return _above(tier, lots(part, programme) if programme.tiers else [], part, programme, now)
+
+
+def reached_rank(part: Part, programme: Programme, now: int) -> int:
+    """The rank of the highest tier that points or spend reach."""
+    return _reached(lots(part, programme) if programme.tiers else [], part, programme, now)
+
+
+def _account(booked: Lots, programme: Programme, now: int) -> Account:
+    days = programme.expires_days
+    if not days:
+        earned, used = sum([lot[1] for lot in booked]), sum([lot[2] for lot in booked])
+        return Account(earned - used, earned, used)
     held: deque[list[int]] = deque()
     owed = all_earned = all_used = gone = 0
-    days = programme.expires_days
-    for month, earned, used in lots(part, programme):
+    for month, earned, used in booked:
         gone += _expired(held, month_start(month) if month else 0)
         all_earned, all_used = all_earned + earned, all_used + used
         owed += used
         if earned < 0:
             owed -= earned
         elif earned:
-            held.append([month_start(month + 1) + days * DAY if days else 0, earned])
+            held.append([month_start(month + 1) + days * DAY, earned])
         while owed and held:
             taken = min(owed, held[0][1])
             owed, held[0][1] = owed - taken, held[0][1] - taken
             if not held[0][1]:
                 held.popleft()
     gone += _expired(held, now)
-    first = held[0] if held and held[0][0] else [0, 0]
-    points = sum(lot[1] for lot in held) - owed
-    return Account(points, all_earned, all_used, gone, first[1], first[0])
+    expires_at, expiring = held[0] if held else (0, 0)
+    return Account(sum([lot[1] for lot in held]) - owed, all_earned, all_used, gone, expiring, expires_at)
 
 
-def judged(held: Membership, part: Part, programme: Programme, now: int) -> Membership:
-    """The tier held at an instant: up as soon as one is reached, down when the review comes and it is not reached any more."""
-    reached, before = reached_rank(part, programme, now), programme.rank(held.tier)
+def _judged(held: Membership, booked: Lots, part: Part, programme: Programme, now: int) -> Membership:
+    reached, before = _reached(booked, part, programme, now), programme.rank(held.tier)
     if reached > before:
         return Membership(programme.tiers[reached - 1].id, now, now + programme.hold_days * DAY)
     if not held.tier or (before and now < held.review_at):
@@ -138,32 +179,26 @@ def judged(held: Membership, part: Part, programme: Programme, now: int) -> Memb
     return Membership(held.tier, held.since, now + max(programme.hold_days, 1) * DAY)
 
 
-def reached_rank(part: Part, programme: Programme, now: int) -> int:
-    """The rank of the highest tier that points or spend reach."""
-    if not programme.tiers:
-        return 0
-    earned = [(month, points) for month, points, _ in lots(part, programme)]
-    ranks = [
-        rank
-        for rank, tier in enumerate(programme.tiers, 1)
-        if (tier.from_points is not None and _in_window(earned, tier, now) >= tier.from_points)
-        or (
-            tier.from_spend is not None and _in_window(_spend(part, tier.from_spend.currency), tier, now) >= tier.from_spend.minor
-        )
-    ]
-    return max(ranks, default=0)
+def _reached(booked: Lots, part: Part, programme: Programme, now: int) -> int:
+    for rank in range(len(programme.tiers), 0, -1):
+        tier = programme.tiers[rank - 1]
+        if tier.from_points is not None and _in_window(booked, tier, now) >= tier.from_points:
+            return rank
+        if tier.from_spend is not None:
+            spent = _spend(part, tier.from_spend.currency)
+            if _in_window(spent, tier, now) >= tier.from_spend.minor:
+                return rank
+    return 0
 
 
-def next_tier(tier: str, part: Part, programme: Programme, now: int) -> NextTier | None:
-    """The tier above, and how far it is; None in the highest."""
+def _above(tier: str, booked: Lots, part: Part, programme: Programme, now: int) -> NextTier | None:
     rank = programme.rank(tier)
     if rank >= len(programme.tiers):
         return None
     above = programme.tiers[rank]
     points = spend = None
     if above.from_points is not None:
-        earned = [(month, number) for month, number, _ in lots(part, programme)]
-        points = max(above.from_points - _in_window(earned, above, now), 0)
+        points = max(above.from_points - _in_window(booked, above, now), 0)
     if above.from_spend is not None:
         spent = _in_window(_spend(part, above.from_spend.currency), above, now)
         spend = Money(max(above.from_spend.minor - spent, 0), above.from_spend.currency)
@@ -176,6 +211,7 @@ def held_and_below(tier: str, programme: Programme) -> tuple[str, ...]:
     return tuple(one.id for one in reversed(programme.tiers[:rank])) or ((tier,) if tier else ())
 
 
+@lru_cache(maxsize=4096)
 def month_start(month: int) -> Millis:
     """The first instant of a month in UTC."""
     year, number = first_of(month)
@@ -202,9 +238,9 @@ def _spend(part: Part, currency: str) -> list[tuple[int, int]]:
     return [(0, rest), *months]
 
 
-def _in_window(amounts: Sequence[tuple[int, int]], tier: Tier, now: int) -> int:
+def _in_window(amounts: Sequence[tuple[int, ...]], tier: Tier, now: int) -> int:
     first, last = month_of(max(now - tier.window_days * DAY, 0)), month_of(now)
-    return sum(amount for month, amount in amounts if first <= month <= last)
+    return sum([lot[1] for lot in amounts if first <= lot[0] <= last])
 
 
 def _expired(held: deque[list[int]], until: int) -> int:

@@ -4,9 +4,10 @@ Whole numbers add exactly in any order. The newest `MOST` entries are kept; what
 so whoever keeps the total loses nothing but the month.
 """
 
+from functools import lru_cache
 from struct import Struct as Layout
 
-from engine.moments import moment
+from engine.moments import DAY, moment
 
 MOST = 72
 _ENTRY = Layout("<H4sq")
@@ -16,8 +17,23 @@ Entry = tuple[int, str, int]
 
 def month_of(at: int) -> int:
     """The calendar month of an instant: months since the year 0."""
-    day = moment(at)
-    return day.year * 12 + day.month - 1
+    return _month_of_day(at // DAY)
+
+
+@lru_cache(maxsize=8192)
+def _month_of_day(day: int) -> int:
+    first = moment(day * DAY)
+    return first.year * 12 + first.month - 1
+
+
+@lru_cache(maxsize=256)
+def _name(quantity: str) -> bytes:
+    return quantity.encode()[:4].ljust(4, b"\0")
+
+
+@lru_cache(maxsize=256)
+def _quantity(name: bytes) -> str:
+    return name.rstrip(b"\0").decode(errors="replace")
 
 
 def first_of(month: int) -> tuple[int, int]:
@@ -27,8 +43,7 @@ def first_of(month: int) -> tuple[int, int]:
 
 def added(packed: bytes, month: int, quantity: str, amount: int) -> bytes:
     """With an amount more in one month of one quantity, a name of at most four letters."""
-    name = quantity.encode()[:4].ljust(4, b"\0")
-    at = len(packed)
+    name, at = _name(quantity), len(packed)
     while at:
         held, held_name, sum_ = _ENTRY.unpack_from(packed, at - _SIZE)
         if (held, held_name) == (month, name):
@@ -41,7 +56,7 @@ def added(packed: bytes, month: int, quantity: str, amount: int) -> bytes:
 
 def entries(packed: bytes) -> list[Entry]:
     """(month, quantity, sum), oldest first."""
-    return [(month, name.rstrip(b"\0").decode(), amount) for month, name, amount in _ENTRY.iter_unpack(packed)]
+    return [(month, _quantity(name), amount) for month, name, amount in _ENTRY.iter_unpack(packed)]
 
 
 def merged(one: bytes, other: bytes) -> bytes:
