@@ -12,6 +12,7 @@ visits led to, and rebuilding all would make strangers of those who were custome
 
 What customers do with an offer that they never got is not known. So a place that was looked at was looked at, whatever
 stands in it now, which settles caps and reach; a click or a redemption counts where the same offer stands there again.
+Nobody looks at an empty place: where one is filled now it is looked at as often as filled ones are, drawn by the visit's id.
 Purchases are those that happened.
 """
 
@@ -34,8 +35,9 @@ from engine.events.offers import OURS, ChosenOffer, OfferDecided, OfferSeen
 from engine.events.routing import route
 from engine.features.base import Request
 from engine.features.vector import read_features
+from engine.ids import unit_interval
 from engine.models.segments import standing_of
-from engine.moments import WEEK, Millis
+from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Profile
 from engine.profiles.standing import Standing
 from engine.shards.labels import ChurnRule, Labels
@@ -46,6 +48,7 @@ MOST_ATTEMPTS = 4
 MOST_EXPLAINED = 200
 """Visits whose every offer is followed to the stage that drops it; the others tell counts only."""
 _LABELS = Labels(ChurnRule())
+_NOWHERE = (Standing(), 0)
 
 
 class Figures(Struct):
@@ -73,8 +76,21 @@ class Figures(Struct):
 class World:
     """One catalogue's course of events. Decisions are made again from `since` on; before it history is taken as it was."""
 
-    def __init__(self, shop: Shop, since: int, fixed: Mapping[str, Profile], follow_every: int = 1) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        since: int,
+        fixed: Mapping[str, Profile],
+        looks: Mapping[str, float] | None = None,
+        follow_every: int = 1,
+        lateness_ms: int = DAY,
+    ) -> None:
         self.shop = shop
+        self._lateness_ms = lateness_ms
+        self._stood: dict[str, tuple[Standing, int]] = {}
+        """Where customers stand, and when that was looked at."""
+        self._looks = looks or {}
+        """By place, how often a filled one is looked at."""
         self.figures = Figures()
         self.pools = Pools()
         self._since = since
@@ -108,9 +124,17 @@ class World:
             said = replace(event, data=decided(decision, loaded.catalogue, loaded.policy))
         self._made[event.decision_id or event.id] = said.data.offers
         self._fold(said, key, at, arrived)
-        for offer in said.data.offers if at >= self._since else ():
+        if at < self._since:
+            return
+        filled = {offer.placement for offer in event.data.offers}
+        for offer in said.data.offers:
             if offer.shown_when == "decided":
                 self._saw(offer, key)
+            elif offer.placement not in filled and self._would_look(said.decision_id or said.id, offer.placement):
+                self._responded(_view(said, offer), key, at, arrived)
+
+    def _would_look(self, decision_id: str, placement: str) -> bool:
+        return unit_interval("look", decision_id, placement) < self._looks.get(placement, 0.0)
 
     def _remember(self, event: OfferDecided, key: str, at: int) -> None:
         """A contact of before, as far as this catalogue's caps count it."""
@@ -168,12 +192,21 @@ class World:
         )
 
     def _standing(self, profile: Profile, key: str, at: int) -> Standing:
-        """As a shard holds it: of the last purchase or weekly look, by today's cut points."""
+        """As a shard holds it: of the last purchase, or of the last weekly look that the log had passed."""
         if key in self._fixed:
             return profile.standing
-        bought = profile.purchases
-        looked = max(bought.last_at, _LABELS.boundary_after(key, at) - WEEK)
-        return standing_of(bought, min(looked, at), self.shop.value.cuts, self.shop.loaded.policy.value.segments)
+        self._look(profile, key, at - self._lateness_ms)
+        return self._stood.get(key, _NOWHERE)[0]
+
+    def _look(self, profile: Profile, key: str, until: int) -> None:
+        """Look at the customer at the weekly boundary before `until`, if that is still to come."""
+        boundary = _LABELS.boundary_after(key, until) - WEEK
+        held = self._stood.get(key)
+        if held is not None and boundary > held[1]:
+            self._stood[key] = self._placed(profile, boundary), boundary
+
+    def _placed(self, profile: Profile, at: int) -> Standing:
+        return standing_of(profile.purchases, at, self.shop.value.cuts, self.shop.loaded.policy.value.segments)
 
     def _admitted(self, situation: Situation, key: str) -> Decision:
         """Decided, and taken from ledger and pools; decided again without what they refuse."""
@@ -262,8 +295,31 @@ class World:
         return self._fixed.get(key) or self._profiles.get(key) or Profile(key)
 
     def _fold(self, event: Event, key: str, at: int, arrived: int) -> None:
-        if key not in self._fixed:
-            self._profiles[key] = (self._profiles.get(key) or Profile(key)).folded(event, route(event), at, arrived)
+        if key in self._fixed:
+            return
+        before = self._profile(key)
+        self._look(before, key, at)
+        after = self._profiles[key] = before.folded(event, route(event), at, arrived)
+        if after.part_of(route(event)).purchases is not before.part_of(route(event)).purchases:
+            looked = self._stood.get(key, _NOWHERE)[1]
+            self._stood[key] = self._placed(after, max(at, after.purchases.last_at)), max(at, looked)
+
+
+def _view(decision: OfferDecided, offer: ChosenOffer) -> OfferSeen:
+    return OfferSeen(
+        id=f"{decision.id}-{offer.offer_id}",
+        type="offer_viewed",
+        time=decision.time,
+        source=decision.source,
+        received_at=decision.received_at,
+        user_id=decision.user_id,
+        anonymous_id=decision.anonymous_id,
+        loyalty_id=decision.loyalty_id,
+        channel=decision.channel,
+        decision_id=decision.decision_id,
+        offer_id=offer.offer_id,
+        placement=offer.placement,
+    )
 
 
 def _segments(standing: Standing | None) -> tuple[str, ...]:

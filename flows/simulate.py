@@ -18,9 +18,9 @@ from engine.decisioning.catalogue import Catalogue
 from engine.errors import Rejected, StoreUnavailable
 from engine.events.consent import ErasureRequested
 from engine.events.decode import decode_canonical, times_of
-from engine.events.offers import OURS, OfferDecided
+from engine.events.offers import OURS, OfferDecided, OfferSeen
 from engine.ids import unit_interval
-from engine.moments import DAY, rfc3339
+from engine.moments import DAY, SECOND, rfc3339
 from engine.profiles.profile import Profile
 from engine.store import keys
 from engine.store.redis_archive import Accepted, Archive
@@ -37,6 +37,8 @@ class Visits(Struct):
     events: Counter[str]
     last_at: int = 0
     entries: int = 0
+    looks: dict[str, float] = {}
+    """By placement, the share of visits that found it filled who looked at it."""
 
 
 def main(
@@ -62,6 +64,7 @@ def main(
             visits.last_at - days * DAY,
             chosen,
             fixed,
+            visits.looks,
             lambda: progress.advance(task, 1000),
         )
     figures = report(worlds, chosen, fixed, visits, days)
@@ -76,6 +79,8 @@ def look(log: Iterable[Accepted], days: int) -> Visits:
     when: dict[str, list[int]] = defaultdict(list)
     events: Counter[str] = Counter()
     seen: set[tuple[str, str, str]] = set()
+    filled: dict[str, set[str]] = defaultdict(set)
+    viewed: dict[str, set[str]] = defaultdict(set)
     entries = last_at = 0
     for one in log:
         entries += 1
@@ -87,11 +92,17 @@ def look(log: Iterable[Accepted], days: int) -> Visits:
             at = times_of(event)[0]
             when[one.customer].append(at)
             last_at = max(last_at, at)
+            for offer in event.data.offers:
+                if offer.shown_when == "viewed":
+                    filled[offer.placement].add(event.decision_id or event.id)
+        elif isinstance(event, OfferSeen) and event.type in ("offer_viewed", "offer_clicked"):
+            viewed[event.placement or str(event.data.get("placement", ""))].add(event.decision_id or "")
         elif isinstance(event, ErasureRequested):
             when.pop(one.customer, None)
         events[one.customer] += isinstance(event, OfferDecided) or event.type not in OURS
     asked = Counter({key: n for key, times in when.items() if (n := sum(at >= last_at - days * DAY for at in times))})
-    return Visits(asked, events, last_at, entries)
+    looks = {name: len(there & viewed[name]) / len(there) for name, there in filled.items()}
+    return Visits(asked, events, last_at, entries, looks)
 
 
 def sample(visits: Visits, customers: int) -> frozenset[str]:
@@ -123,11 +134,13 @@ def play(
     since: int,
     chosen: frozenset[str],
     fixed: Mapping[str, Profile],
+    looks: Mapping[str, float],
     tick: Callable[[], None] = lambda: None,
 ) -> list[World]:
     """The second pass: one world for each shop, all from the same events."""
     every = max(1, len(chosen) // MOST_EXPLAINED)
-    worlds = [World(shop, since, fixed, every) for shop in shops]
+    late = EngineSettings().allowed_lateness_s * SECOND
+    worlds = [World(shop, since, fixed, looks, every, late) for shop in shops]
     seen: set[tuple[str, str, str]] = set()
     for number, one in enumerate(log, 1):
         if number % 1000 == 0:
