@@ -10,11 +10,9 @@ only what has a basis of its own is answered. When the admission is late the sam
 says. Both are told in `degraded`.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -31,10 +29,11 @@ from api.decision_log import log_entry
 from api.metrics import Metrics
 from api.problems import store_away
 from api.question import Answer, Question, conflict, names_to_read, outcome_of, request_hash, stored_body
+from api.reserving import Reserving
 from api.stock import Stock
 from api.timing import Timing
 from engine.decisioning.decide import decide, decide_all
-from engine.decisioning.decision import Decision, Take
+from engine.decisioning.decision import Decision
 from engine.decisioning.explanation import Explained, explain
 from engine.decisioning.ledger import Refusal
 from engine.decisioning.occasions import held_back
@@ -55,12 +54,9 @@ from engine.store.redis_ledger import (
     Outcome,
     Stored,
     commit_words,
-    granted,
     outcome,
-    queue_release,
-    queue_take,
 )
-from engine.store.redis_reader import Command, Refused, commands_of
+from engine.store.redis_reader import Command, Refused
 
 MOST_ATTEMPTS = 3
 MOST_CALLS = 2
@@ -89,7 +85,7 @@ class Serving:
         self._writes = writes
         self._metrics = metrics
         self._stale_of = stale_of
-        self._stock = stock
+        self._reserving = Reserving(writes, stock)
         self._timing = timing or Timing()
         self._together: Coalescer[Question, None] = Coalescer(self._step_together, MOST_CALLS, MOST_TOGETHER)
 
@@ -250,7 +246,7 @@ class Serving:
             standing=question.basis.standing(customer.profile) if customer is not None else None,
             states=states_of(part, question.basis.loaded.policy.service, now) if part is not None else NO_STATES,
             ledger=customer.ledger if customer is not None else None,
-            stock_left=self._stock.left(),
+            stock_left=self._reserving.stock.left(),
             channel=channel,
             locale=(context.locale or "") if context is not None else "",
             timezone=zone_of(asked_zone, part, loaded.stores, loaded.policy.timezone),
@@ -299,13 +295,13 @@ class Serving:
             question.admitted = None
             match told:
                 case Refusal():
-                    self._release(decision.takes, decision)
+                    self._reserving.release(decision)
                     self._refused(question, told, last=attempt + 1 == MOST_ATTEMPTS)
                 case Stored(body=body):
-                    self._release(decision.takes, decision)
+                    self._reserving.release(decision)
                     return Answer(body, "repeated")
                 case Conflict():
-                    self._release(decision.takes, decision)
+                    self._reserving.release(decision)
                     raise conflict()
                 case Committed():
                     return question.kept or self._told(question)
@@ -325,9 +321,10 @@ class Serving:
 
     async def _commit(self, question: Question, decision: Decision) -> Outcome:
         """Reserves stock, then commits, by itself."""
-        refused = await self._reserve(question, decision)
-        if refused is not None:
-            return refused
+        reserved = await self._reserving.reserve(decision, question.deadline)
+        if isinstance(reserved, Refusal):
+            return reserved
+        question.decision = reserved
         if question.asked.request_id:
             question.kept = self._told(question)
         (reply,) = await within(self._writes.ask([self._commitment(question)]), question.deadline)
@@ -356,30 +353,6 @@ class Serving:
             body=question.kept.body if question.kept is not None else b"",
         )
         return ("EVALSHA", *commit_words(wanted))
-
-    async def _reserve(self, question: Question, decision: Decision) -> Refusal | None:
-        """Takes what the offers want of stock, codes and budget, or nothing and names the offer for which too little was left."""
-        takes = decision.takes
-        if not takes:
-            return None
-        calls = [partial(queue_take, take=take, decision_id=decision.decision_id, now=decision.at) for take in takes]
-        taken = await within(self._writes.ask(commands_of(*calls)), question.deadline)
-        got = [take for take, reply in zip(takes, taken, strict=True) if granted(take, reply)]
-        missing = next((take for take in takes if take not in got), None)
-        if missing is None:
-            codes = {take.offer_id: reply.decode() for take, reply in zip(takes, taken, strict=True) if take.kind == "codes"}
-            question.decision = decision.with_codes(codes) if codes else decision
-            return None
-        self._stock.used_up(missing.pool)
-        self._release(got, decision)
-        placement = next(offer.placement for offer in decision.offers if offer.offer_id == missing.offer_id)
-        return Refusal(missing.offer_id, placement, "stock")
-
-    def _release(self, takes: Sequence[Take], decision: Decision) -> None:
-        """Gives units back, without waiting: one that is lost on the way comes back when it expires."""
-        if takes:
-            calls = [partial(queue_release, take=take, decision_id=decision.decision_id) for take in takes]
-            self._writes.ask(commands_of(*calls)).add_done_callback(_seen)
 
     async def _without_store(self, question: Question) -> Answer:
         """The store did not answer in time: nothing that needs it, and the truth about that."""
@@ -451,12 +424,6 @@ def _is_plain(question: Question) -> bool:
     if question.asked.request_id:
         return question.taking is None
     return decision.writes
-
-
-def _seen(future: "asyncio.Future[Any]") -> None:
-    """Takes note of a failure that nobody waits for."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _without_contacts(situation: Situation, basis: Basis) -> Situation:
