@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from api.basis import Basis
 from api.customer_state import Known
-from engine.decisioning.conditions import KINDS, Condition, clauses
+from engine.decisioning.clauses import clauses
+from engine.decisioning.conditions import KINDS, Condition
 from engine.decisioning.leads import LeadRule
 from engine.decisioning.profiling import may_profile
 from engine.decisioning.service import states_of

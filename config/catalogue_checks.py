@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from config.loyalty_checks import check_programme
 from config.mistakes import Mistake, did_you_mean, one_of
-from engine.decisioning.conditions import TooManyClauses, clauses
+from engine.decisioning.clauses import TooManyClauses, clauses
 from engine.decisioning.offers import Campaign, Coupons, Money, Offer, Price
 from engine.decisioning.policy import Policy
 from engine.decisioning.pools import redemption_cost

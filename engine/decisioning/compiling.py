@@ -7,15 +7,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import FOR_EVER, Arms, Catalogue, Columns, Conditions, Silences
+from engine.decisioning.clauses import Literals, clauses, literal_words
 from engine.decisioning.conditions import (
     ABOUT_CUSTOMER,
     KINDS,
     BoolArray,
     Feature,
-    Literals,
     Table,
-    clauses,
-    literal_words,
 )
 from engine.decisioning.eligibility import RULES
 from engine.decisioning.ledger import LATE_VIEW, CapClaim, channel_scopes

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
 from engine.decisioning.in_tier import InTier, TierTable
-from engine.decisioning.service import STATES
+from engine.decisioning.service import STATES, ServiceState
 from engine.decisioning.situation import Situation
 from engine.features.derived import DERIVED_NAMES
 from engine.moments import DAY, moment
@@ -28,21 +28,6 @@ from engine.profiles.profile import Part
 from engine.profiles.standing import BEST, Lifecycle, Standing
 
 BoolArray = NDArray[np.bool_]
-ServiceState = Literal[
-    "complaint_open",
-    "case_escalated",
-    "case_severe",
-    "order_late",
-    "low_nps",
-    "recovery",
-    "follow_up",
-    "thank_you",
-    "service",
-    "case_past_due",
-    "order_underway",
-    "order_delivered",
-    "order_returned",
-]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[str, ...] = get_args(Weekday)
 Clock = Annotated[int, Meta(extra={"written": "clock"}, description='minutes after midnight, written "21:30"')]
@@ -417,47 +402,6 @@ KINDS: dict[str, tuple[type[Any], Callable[[Sequence[Any], Sequence[str]], Table
 ABOUT_CUSTOMER: tuple[type, ...] = (Feature, Bought, InSegment, AtStage, InCell, HasTrait, InService, InTier)
 """Kinds that read the customer: while nothing is known of one, an offer that asks for them cannot be made."""
 COMBINATIONS: dict[str, type[AnyOf] | type[AllOf] | type[Not]] = {"any": AnyOf, "all": AllOf, "not": Not}
-MOST_CLAUSES = 256
-"""More than this for one offer is a mistake in how it is written."""
-
-
-class TooManyClauses(ValueError):
-    """Alternatives nested so deep that spelling them out explodes."""
-
-
-Literals = frozenset[tuple[Leaf, bool]]
-"""One clause: each use with whether it is negated."""
-
-
-def clauses(conditions: Sequence[Condition]) -> list[Literals]:
-    """An "and" of "ors" that says the same as all of the conditions together."""
-    found = [clause for condition in conditions for clause in _clauses(condition, False)]
-    if len(found) > MOST_CLAUSES:
-        raise TooManyClauses
-    return list(dict.fromkeys(found))
-
-
-def _clauses(condition: Condition, negated: bool) -> list[Literals]:
-    if isinstance(condition, Not):
-        return _clauses(condition.negated, not negated)
-    if isinstance(condition, AnyOf | AllOf):
-        parts = condition.any_of if isinstance(condition, AnyOf) else condition.all_of
-        inner = [_clauses(part, negated) for part in parts]
-        return _either(inner) if isinstance(condition, AnyOf) is not negated else [one for part in inner for one in part]
-    return [frozenset({(condition, negated)})]
-
-
-def _either(parts: Sequence[list[Literals]]) -> list[Literals]:
-    combined: list[Literals] = [frozenset()]
-    for part in parts:
-        combined = [left | right for left in combined for right in part]
-        if len(combined) > MOST_CLAUSES:
-            raise TooManyClauses
-    return combined
-
-
-def literal_words(use: Leaf, negated: bool) -> str:
-    return f"not ({use.words()})" if negated else use.words()
 
 
 def clock(minute: int) -> str:

@@ -5,7 +5,7 @@ What stops selling ends by itself where nobody ends it: an order is late for so 
 or until somebody has followed up.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -46,6 +46,24 @@ STATES: dict[str, str] = {
     "order_returned": "a return was handled lately",
 }
 """What a rule may ask for, in words."""
+
+
+ServiceState = Literal[
+    "complaint_open",
+    "case_escalated",
+    "case_severe",
+    "order_late",
+    "low_nps",
+    "recovery",
+    "follow_up",
+    "thank_you",
+    "service",
+    "case_past_due",
+    "order_underway",
+    "order_delivered",
+    "order_returned",
+]
+"""The same names, for rules."""
 
 
 class SlaHours(Struct, frozen=True, kw_only=True):

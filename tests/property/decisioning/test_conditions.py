@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decisioning.clauses import TooManyClauses
 from engine.decisioning.conditions import (
     AllOf,
     AnyOf,
@@ -20,11 +21,11 @@ from engine.decisioning.conditions import (
     InCart,
     InCell,
     InSegment,
+    InService,
     Not,
     OnWeekday,
     Span,
     Things,
-    TooManyClauses,
     within,
 )
 from engine.decisioning.eligibility import Written
@@ -47,6 +48,7 @@ leaves: st.SearchStrategy[Condition] = st.one_of(
     st.builds(InSegment, segment=st.sampled_from([("heavy",), ("light", "best")])),
     st.builds(AtStage, lifecycle=st.sampled_from([("new", "active"), ("prospect",)])),
     st.builds(InCell, rfm=st.sampled_from([("5xx",), ("55x", "111")])),
+    st.builds(InService, service=st.sampled_from([("follow_up",), ("order_late", "recovery")])),
     st.sampled_from([HasTrait(trait="city", equals="wien"), HasTrait(trait="children", among=("2", "true"))]),
 )
 trees = st.recursive(
@@ -65,8 +67,16 @@ LIVES_IN_WIEN = CustomerIdentified(
     user_id="anna",
     data=Traits(extra={"city": "Wien", "children": 2}),
 )
+
+
+def _states(wronged: bool) -> frozenset[str]:
+    return frozenset(("recovery",) if wronged else ())
+
+
 SITUATIONS = tuple(
-    shop.situation(shop.customer(*events), channel=channel, cart=cart, standing=standing)
+    shop.situation(
+        shop.customer(*events), channel=channel, cart=cart, standing=standing, states=frozenset(("recovery",) if cart else ())
+    )
     for events in ((), (shop.bought(shop.NOON - 2 * DAY, ("p-9", "coffee")), LIVES_IN_WIEN))
     for channel in ("web", "pos")
     for cart, standing in (
@@ -103,6 +113,8 @@ def holds(condition: Condition, situation: Situation) -> bool:
             return "mon" in condition.weekday
         case AtHours():
             return within(condition.hours, 12 * 60)
+        case InService():
+            return bool(situation.states & set(condition.service))
         case InCart():
             return any(
                 line.category in condition.cart.categories or line.product_id in condition.cart.products
@@ -123,6 +135,8 @@ def holds(condition: Condition, situation: Situation) -> bool:
         case HasTrait():
             told = situation.part.identity.trait(condition.trait)
             return told is not None and str(told).lower() in condition.wanted
+        case _:
+            raise AssertionError(condition)
 
 
 @settings(max_examples=60, deadline=None)
