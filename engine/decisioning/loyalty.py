@@ -26,7 +26,7 @@ from engine.decisioning.offers import Identifier, Money
 from engine.moments import DAY, Millis, millis
 from engine.profiles.loyalty import EARNED
 from engine.profiles.membership import Membership
-from engine.profiles.monthly import entries, first_of, month_of
+from engine.profiles.monthly import entries, first_of, month_of, since
 from engine.profiles.profile import Part
 
 LOYALTY = "loyalty"
@@ -117,33 +117,14 @@ class Loyal(Struct, frozen=True):
 
 
 def loyal(membership: Membership, part: Part, programme: Programme, now: int) -> Loyal:
-    """Everything at once, from points that are added up once."""
-    booked = lots(part, programme)
-    held = _judged(membership, booked, part, programme, now)
-    return Loyal(_account(booked, programme, now), held, _above(held.tier, booked, part, programme, now))
+    """Everything at once."""
+    held = judged(membership, part, programme, now)
+    return Loyal(account(part, programme, now), held, next_tier(held.tier, part, programme, now))
 
 
 def account(part: Part, programme: Programme, now: int) -> Account:
     """The balance at an instant: exact in whatever order the events came."""
-    return _account(lots(part, programme), programme, now)
-
-
-def judged(held: Membership, part: Part, programme: Programme, now: int) -> Membership:
-    """The tier held at an instant: up as soon as one is reached, down when the review comes and it is not reached any more."""
-    return _judged(held, lots(part, programme) if programme.tiers else [], part, programme, now)
-
-
-def next_tier(tier: str, part: Part, programme: Programme, now: int) -> NextTier | None:
-    """The tier above, and how far it is; None in the highest."""
-    return _above(tier, lots(part, programme) if programme.tiers else [], part, programme, now)
-
-
-def reached_rank(part: Part, programme: Programme, now: int) -> int:
-    """The rank of the highest tier that points or spend reach."""
-    return _reached(lots(part, programme) if programme.tiers else [], part, programme, now)
-
-
-def _account(booked: Lots, programme: Programme, now: int) -> Account:
+    booked = lots(part, programme)
     days = programme.expires_days
     if not days:
         earned, used = sum([lot[1] for lot in booked]), sum([lot[2] for lot in booked])
@@ -168,8 +149,9 @@ def _account(booked: Lots, programme: Programme, now: int) -> Account:
     return Account(sum([lot[1] for lot in held]) - owed, all_earned, all_used, gone, expiring, expires_at)
 
 
-def _judged(held: Membership, booked: Lots, part: Part, programme: Programme, now: int) -> Membership:
-    reached, before = _reached(booked, part, programme, now), programme.rank(held.tier)
+def judged(held: Membership, part: Part, programme: Programme, now: int) -> Membership:
+    """The tier held at an instant: up as soon as one is reached, down when the review comes and it is not reached any more."""
+    reached, before = reached_rank(part, programme, now), programme.rank(held.tier)
     if reached > before:
         return Membership(programme.tiers[reached - 1].id, now, now + programme.hold_days * DAY)
     if not held.tier or (before and now < held.review_at):
@@ -179,28 +161,47 @@ def _judged(held: Membership, booked: Lots, part: Part, programme: Programme, no
     return Membership(held.tier, held.since, now + max(programme.hold_days, 1) * DAY)
 
 
-def _reached(booked: Lots, part: Part, programme: Programme, now: int) -> int:
+def reached_rank(part: Part, programme: Programme, now: int) -> int:
+    """The rank of the highest tier that points or spend reach."""
+    points: dict[int, int] = {}
     for rank in range(len(programme.tiers), 0, -1):
         tier = programme.tiers[rank - 1]
-        if tier.from_points is not None and _in_window(booked, tier, now) >= tier.from_points:
-            return rank
-        if tier.from_spend is not None:
-            spent = _spend(part, tier.from_spend.currency)
-            if _in_window(spent, tier, now) >= tier.from_spend.minor:
+        if tier.from_points is not None:
+            if tier.window_days not in points:
+                points[tier.window_days] = earned_within(part, programme, tier.window_days, now)
+            if points[tier.window_days] >= tier.from_points:
                 return rank
+        spend = tier.from_spend
+        if spend is not None and _spent_within(part, spend.currency, tier.window_days, now)[1] >= spend.minor:
+            return rank
     return 0
 
 
-def _above(tier: str, booked: Lots, part: Part, programme: Programme, now: int) -> NextTier | None:
+def earned_within(part: Part, programme: Programme, window_days: int, now: int) -> int:
+    """Points earned in the months of a window, as the lots of those months have it, without making lots: shards ask at every
+    purchase. Of points by spend it is the difference of two running sums."""
+    first, last = _window(window_days, now)
+    told, earn = part.loyalty, programme.earn
+    points = sum([one.net[0] for one in told.named if first <= month_of(one.at) <= last])
+    if told.months:
+        points += sum([sum_ for month, kind, sum_ in since(told.months, first) if kind == EARNED and month <= last])
+    if earn is not None and earn.per.minor:
+        before, within = _spent_within(part, earn.per.currency, window_days, now)
+        points += (before + within) * earn.points // earn.per.minor - before * earn.points // earn.per.minor
+    return points
+
+
+def next_tier(tier: str, part: Part, programme: Programme, now: int) -> NextTier | None:
+    """The tier above, and how far it is; None in the highest."""
     rank = programme.rank(tier)
     if rank >= len(programme.tiers):
         return None
     above = programme.tiers[rank]
     points = spend = None
     if above.from_points is not None:
-        points = max(above.from_points - _in_window(booked, above, now), 0)
+        points = max(above.from_points - earned_within(part, programme, above.window_days, now), 0)
     if above.from_spend is not None:
-        spent = _in_window(_spend(part, above.from_spend.currency), above, now)
+        spent = _spent_within(part, above.from_spend.currency, above.window_days, now)[1]
         spend = Money(max(above.from_spend.minor - spent, 0), above.from_spend.currency)
     return NextTier(above.id, points, spend)
 
@@ -238,9 +239,21 @@ def _spend(part: Part, currency: str) -> list[tuple[int, int]]:
     return [(0, rest), *months]
 
 
-def _in_window(amounts: Sequence[tuple[int, ...]], tier: Tier, now: int) -> int:
-    first, last = month_of(max(now - tier.window_days * DAY, 0)), month_of(now)
-    return sum([lot[1] for lot in amounts if first <= lot[0] <= last])
+def _spent_within(part: Part, currency: str, window_days: int, now: int) -> tuple[int, int]:
+    """Net spend before the months of a window, and in them. What names no month came before."""
+    first, last = _window(window_days, now)
+    bought = part.purchases
+    before, within = bought.spend.get(currency, 0), 0
+    for month, name, net in since(bought.months, first):
+        if name == currency:
+            before -= net
+            if month <= last:
+                within += net
+    return before, within
+
+
+def _window(window_days: int, now: int) -> tuple[int, int]:
+    return month_of(max(now - window_days * DAY, 0)), month_of(now)
 
 
 def _expired(held: deque[list[int]], until: int) -> int:

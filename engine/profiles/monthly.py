@@ -59,6 +59,14 @@ def entries(packed: bytes) -> list[Entry]:
     return [(month, _quantity(name), amount) for month, name, amount in _ENTRY.iter_unpack(packed)]
 
 
+def since(packed: bytes, month: int) -> list[Entry]:
+    """The entries from a month on, without reading those before it."""
+    at = len(packed)
+    while at and packed[at - _SIZE] | packed[at - _SIZE + 1] << 8 >= month:
+        at -= _SIZE
+    return entries(packed[at:])
+
+
 def merged(one: bytes, other: bytes) -> bytes:
     """Both together."""
     if not one or not other:

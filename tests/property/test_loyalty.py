@@ -7,10 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.decisioning.loyalty import Account, Earn, NextTier, Programme, Tier, account, judged, lots, next_tier, reached_rank
+from engine.decisioning.loyalty import (
+    Account,
+    Earn,
+    NextTier,
+    Programme,
+    Tier,
+    account,
+    earned_within,
+    judged,
+    lots,
+    next_tier,
+    reached_rank,
+)
 from engine.decisioning.offers import Money
 from engine.moments import DAY, millis, moment, rfc3339
 from engine.profiles.membership import Membership
+from engine.profiles.monthly import month_of
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Entry
 from engine.store.codec import decode_profile
@@ -126,6 +139,9 @@ def test_points_are_those_of_plain_arithmetic_in_whatever_order_and_however_ofte
         assert part.purchases.spend.get("EUR", 0) == spend
         assert account(part, PROGRAMME, until).points == points + spend // 100
     assert lots(in_order, PROGRAMME) == lots(mixed, PROGRAMME)
+    window = month_of(until - 500 * DAY)
+    within = sum(lot[1] for lot in lots(mixed, PROGRAMME) if lot[0] >= window)
+    assert earned_within(mixed, PROGRAMME, 500, until) == within
     assert reached_rank(in_order, PROGRAMME, until) == reached_rank(mixed, PROGRAMME, until)
 
 
