@@ -38,12 +38,12 @@ def judged(judge: Judge, tally: Tally, decisions: int) -> None:
 
 
 def test_sixty_four_clients_exceed_nothing(redis_url: str, tmp_path: Path) -> None:
-    loaded = load_catalogue(folder := race_catalogue(tmp_path, scale=6, reserved_s=2))
+    loaded = load_catalogue(folder := race_catalogue(tmp_path, scale=6, reserved_s=4))
     judge = Judge(redis_url, loaded, 12, SHARDS)
 
     with api_client(redis_url, catalogue=folder) as one, api_client(redis_url, catalogue=folder) as other:
         ports = [client.base_url.port or 0 for client in (one, other)]
-        tally = asyncio.run(race(ports, CLIENTS, 1_200, 12, judge, 2))
+        tally = asyncio.run(race(ports, CLIENTS, 1_200, 12, judge, 4))
 
     judged(judge, tally, 1_200)
 
