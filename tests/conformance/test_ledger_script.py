@@ -274,7 +274,9 @@ def test_stock_is_never_exceeded_and_comes_back_when_not_used(
                 if await client.zscore(keys.stock("a"), decision) is not None:
                     until[decision] = float("inf")
             else:
-                await asked(client, partial(redis_ledger.queue_release, pool="a", decision_id=decision))
+                await asked(
+                    client, partial(redis_ledger.queue_release, take=Take("a", "a", capacity, Millis(now)), decision_id=decision)
+                )
                 until.pop(decision, None)
             taken = await asked(client, partial(redis_ledger.queue_left, pool="a", now=now))
             assert taken == sum(end > now for end in until.values())
