@@ -69,7 +69,7 @@ class Totals(Struct, frozen=True, array_like=True):
 
 class ShardRecord(Struct, frozen=True, array_like=True):
     """What a shard knows beside its customers. `watermark`: no earlier event is expected; 0 before the first. `live`: the
-    last event was of the present, so the clock may move time on while the shard is idle. `references`: the version of each
+    shard follows the present, so the clock may move time on while it is idle. `references`: the version of each
     reference fact that the shard stands at."""
 
     watermark: int = 0

@@ -35,7 +35,7 @@ from engine.events.service import PastDue
 from engine.ids import erased_name
 from engine.models.lift import ArmSums
 from engine.models.segments import SegmentRule
-from engine.moments import HOUR
+from engine.moments import DAY, HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
@@ -61,14 +61,14 @@ from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
-from engine.shards.watching import Watching
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
 SEEN_WEEKS = 3
 """Weeks before this one whose fingerprints may still be held."""
-LIVE_MS = HOUR
-"""An event that arrives within this time of happening shows that the shard follows the present."""
+LIVE_MS, STAYS_MS = HOUR, DAY
+"""An event that arrives within `LIVE_MS` of happening shows that the shard follows the present; what a feed brings late does not
+take it out of a present that it has reached within `STAYS_MS`."""
 
 
 class Read(NamedTuple):
@@ -154,7 +154,7 @@ class ShardProcessor:
             run.entry(entry, read)
         # What was set again after it had gone off stays.
         commit.waiting_done = [tag for tag in commit.waiting_done if tag not in commit.waiting]
-        commit.record = ShardRecord(run.watermark, run.totals(), run.live, following.versions)
+        commit.record = ShardRecord(run.watermark, run.totals(), run.present, following.versions)
         shard.record, shard.offset = commit.record, commit.offset
         shard.inflight.append(commit)
         shard.trim()
@@ -183,11 +183,10 @@ class _Run:
         self._shard = shard
         self._commit = commit
         self._alarms = alarms
-        watching = Watching(shard.timers, self._alarms, lateness_ms)
-        self._occasions = Occasions(shard.triggers, self._alarms, watching, commit, lateness_ms, shard.salt)
+        self._occasions = Occasions(shard.triggers, shard.timers, self._alarms, commit, lateness_ms, shard.salt)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self.watermark = shard.record.watermark
-        self.live = shard.record.live
+        self.live = self.present = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
         self._counts["spend"] = dict(self._counts["spend"])
 
@@ -247,6 +246,7 @@ class _Run:
             self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
+        self.present = self.live or (self.present and self._front(at) >= read.arrived - STAYS_MS)
         if isinstance(event, ErasureRequested):
             self._left(profile)
             self._relations.erased(profile, at)
@@ -387,6 +387,7 @@ class _Run:
         self.watermark = watermark
         if not self._shard.timers.any_due(watermark):
             return
+        self.live = self.present
         for tag, at in self._shard.timers.due(watermark):
             self._alarms.gone_off(tag)
             kind, middle, customer = parsed(tag)

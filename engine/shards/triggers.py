@@ -36,7 +36,7 @@ from engine.moments import millis, moment
 from engine.profiles.profile import Profile
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit, Outgoing
-from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
+from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, Timers, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
 from engine.shards.watching import Watching
 
 OURSELVES = "regulars"
@@ -81,12 +81,10 @@ def triggers_in(references: Mapping[str, Reference]) -> Triggers:
 class Occasions:
     """The triggers of a shard while one batch is folded."""
 
-    def __init__(
-        self, triggers: Triggers, alarms: Alarms, watching: Watching, commit: Commit, lateness_ms: int, salt: bytes
-    ) -> None:
+    def __init__(self, triggers: Triggers, timers: Timers, alarms: Alarms, commit: Commit, lateness_ms: int, salt: bytes) -> None:
         self.triggers = triggers
         self._alarms, self._commit, self._lateness_ms = alarms, commit, lateness_ms
-        self._watching, self._salt = watching, salt
+        self._watching, self._salt = Watching(timers, alarms, lateness_ms), salt
 
     def happened(self, before: Profile, after: Profile, event: Event, at: int, front: int, live: bool) -> None:
         """An event of a customer was folded. What belongs to a workstation is nobody's to be told of."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.decisioning.triggers import TRIGGERS, Action, Rule, Rules
 from engine.events.announcing import announcement, price_drop
+from engine.ids import shard_of
 from engine.moments import DAY, HOUR, MINUTE, Millis, rfc3339
 from engine.shards.commit import Entry
 from engine.shards.triggers import next_birthday
@@ -168,6 +169,28 @@ def test_a_wait_of_somebody_who_has_logged_in_since_ends_for_the_customer_they_a
     store = after(ruled(), live(anonymous), live(login), ticks(START + 2 * DAY))
 
     assert told(store) == [("sorry", "u:ann", START + DAY)]
+
+
+def test_what_a_feed_brings_late_does_not_stop_the_waits_of_the_present() -> None:
+    resolved = live(simple("complaint_resolved", "r", "ann", START))
+    late = [
+        entry_of(taken(simple("page_viewed", f"old-{user}", user, START - 9 * DAY), START + HOUR, backfill=user == "bob"))
+        for user in ("ann", "bob", "cem", "dan")
+    ]
+
+    store = after(ruled(), resolved, late)
+
+    mine = shard_of("u:ann", SHARDS)
+    assert store.records[mine].live
+
+
+def test_history_that_is_filled_in_after_a_long_silence_is_not_the_present() -> None:
+    viewed = live(simple("page_viewed", "r", "ann", START))
+    history = [entry_of(taken(simple("page_viewed", "h", "ann", START + 2 * DAY), START + 60 * DAY, backfill=True))]
+
+    store = after(ruled(), viewed, history)
+
+    assert not store.records[shard_of("u:ann", SHARDS)].live
 
 
 def test_a_receipt_of_nobody_starts_nothing() -> None:
