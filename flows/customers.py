@@ -1,4 +1,4 @@
-"""What an operator does for one customer, through the API of a running Regulars: have them forgotten, send them to their choices."""
+"""What an operator does for one customer, through a running Regulars: have them forgotten, send them to their choices."""
 
 from urllib.parse import quote
 
