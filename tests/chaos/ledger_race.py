@@ -25,8 +25,6 @@ from engine.moments import DAY, Millis
 from engine.store import keys
 from tests.integration.api_client import consent, write_catalogue
 
-NOT_LATE_MS: Final = 500
-"""How long a view may be on its way from the API to the ledger."""
 PLACES: Final = (("hero", "web"), ("side", "web"), ("till", "pos"), ("mail", "email"))
 POLICY: Final = """\
 placements:
@@ -125,7 +123,7 @@ async def race(ports: Sequence[int], clients: int, decisions: int, customers: in
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
             judge.look()
 
     caller = Caller(ports[0])
@@ -168,12 +166,12 @@ async def _visit(caller: Caller, user: str, number: int, chance: random.Random, 
 class Judge:
     """Reads what Redis holds and compares it with what is allowed."""
 
-    def __init__(self, redis_url: str, loaded: Loaded, customers: int, shards: int) -> None:
+    def __init__(self, redis_url: str, loaded: Loaded, customers: int, shards: int, reserved_s: int) -> None:
+        self._in_time_ms = reserved_s * 500
         self._redis: Any = Redis.from_url(redis_url)
         self._columns = loaded.catalogue.columns
         self._ledgers = [keys.ledger(shard_of(f"u:u-{n}", shards), f"u:u-{n}") for n in range(customers)]
         self.pools = {pool.name: pool for row in self._columns.pools for pool in row}
-        self._codes = loaded.catalogue.codes
         self.looks = 0
 
     def now(self) -> Millis:
@@ -195,7 +193,7 @@ class Judge:
     def _within_caps(self, ledger: Ledger) -> None:
         now = self.now()
         # A view counts whenever it comes. One that came when its reservation was over was not admitted by a decision.
-        ledger = Ledger(entries=tuple(one for one in ledger.entries if not _late(one)))
+        ledger = Ledger(entries=tuple(one for one in ledger.entries if not self._late(one)))
         for cap in {cap for caps in self._columns.caps for cap in caps}:
             number = count(ledger, cap, now)
             assert number <= cap.count, f"{cap} holds {number} contacts"
@@ -217,9 +215,14 @@ class Judge:
             return len(names)
         return sum(int(amount) for amount in self._redis.hmget(keys.budget(name, "amounts"), names)) if names else 0
 
-    def seen(self) -> list[Entry]:
-        """All contacts that were seen."""
-        return [entry for ledger in self.ledgers() for entry in ledger.entries if entry.state >= VIEWED]
+    def _late(self, entry: Entry) -> bool:
+        """Whether it may have been noted only after another had its place: the view came in the second half of its time."""
+        return entry.state >= VIEWED and entry.at > entry.expires - self._in_time_ms
+
+    def seen(self, in_time: bool = False) -> list[Entry]:
+        """All contacts that were seen, or those that were seen in time."""
+        seen = [entry for ledger in self.ledgers() for entry in ledger.entries if entry.state >= VIEWED]
+        return [entry for entry in seen if not (in_time and self._late(entry))]
 
     def spent_by(self, entries: Sequence[Entry], pool: str) -> int:
         """What these contacts took of a pool for good: the contact itself and, where it was taken, its redemption."""
@@ -229,10 +232,6 @@ class Judge:
                 if one.name == pool:
                     total += one.amount + (one.later if entry.state == REDEEMED else 0)
         return total
-
-    def codes(self) -> list[str]:
-        """The codes that customers have for good."""
-        return [entry.coupon for entry in self.seen() if entry.offer_id in self._codes]
 
     def waiting(self) -> int:
         """Reservations that are still open."""
@@ -244,10 +243,6 @@ class Judge:
         now = self.now() + int(days * DAY)
         live = self._redis.zrangebyscore(_ends(self.pools[pool]), f"({now}", "+inf")
         return sum(int(amount) for amount in self._redis.hmget(keys.budget(pool, "amounts"), live)) if live else 0
-
-
-def _late(entry: Entry) -> bool:
-    return entry.state >= VIEWED and entry.at > entry.expires - NOT_LATE_MS
 
 
 def _ends(pool: Pool) -> str:
