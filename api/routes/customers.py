@@ -15,11 +15,10 @@ from api.asking import invalid
 from api.container import Container
 from api.customer_state import Known
 from api.customers import customer_view
-from api.door import Item
+from api.own_events import take
 from api.privacy import Erased, erased_as, folded, forget_answers, held, read_customer
 from api.problems import Problem
 from api.requests import body_of, header
-from engine.errors import Rejected
 from engine.ids import CustomerKey, shard_of
 from engine.moments import rfc3339
 
@@ -63,7 +62,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
              "source": "regulars://consent", "data": msgspec.to_builtins(one)}
             for one in said.consents
         ]  # fmt: skip
-        await _take(container, events)
+        await take(container, events)
         return Response(orjson.dumps({"user_id": user_id, "consents": len(events), "at": now}), 200, _NO_STORE, _MEDIA_TYPE)
 
     async def erase(request: Request) -> Response:
@@ -73,7 +72,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         now = rfc3339(container.now())
         event = {"id": f"erasure-{os.urandom(10).hex()}", "type": "erasure_requested", "time": now, "user_id": key[2:],
                  "source": "regulars://erasure"}  # fmt: skip
-        await _take(container, [event])
+        await take(container, [event])
         return Response(orjson.dumps(await _certificate(container, key, now)), 200, _NO_STORE, _MEDIA_TYPE)
 
     described = schemas.CUSTOMERS
@@ -120,16 +119,6 @@ def _consents(body: bytes) -> schemas.Consents:
         raise invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
-
-
-async def _take(container: Container, events: list[dict[str, Any]]) -> None:
-    """Accepts events of our own making; one that the door refuses is the caller's mistake."""
-    caller = container.access.itself
-    sent = container.door.sorted([Item(event) for event in events], container.now(), container.stores, False, caller)
-    if sent.refused:
-        why: Rejected = sent.refused[0][2]
-        raise Problem(422, why.code, why.detail, why.field)
-    await container.door.take(sent)
 
 
 async def _certificate(container: Container, key: CustomerKey, requested_at: str) -> dict[str, Any]:
