@@ -11,10 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from engine.decisioning.ledger import REDEEMED, VIEWED
+from engine.decisioning.pools import Pool
 from engine.events.decode import time_of
 from engine.events.offers import OfferSeen
 from engine.events.routing import Admitted
-from engine.decisioning.pools import Pool
 from engine.ids import shard_of
 from engine.moments import Millis
 from engine.store.redis_ledger import queue_mark, queue_seen

@@ -140,7 +140,8 @@ class Decision(Struct, frozen=True, kw_only=True):
                 for filled in self.placements
             ),
             claims=tuple(
-                replace(one, entry=replace(one.entry, coupon=codes.get(one.entry.offer_id, one.entry.coupon))) for one in self.claims
+                replace(one, entry=replace(one.entry, coupon=codes.get(one.entry.offer_id, one.entry.coupon)))
+                for one in self.claims
             ),
         )
 

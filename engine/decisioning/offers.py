@@ -91,9 +91,9 @@ class Offer(Struct, frozen=True, kw_only=True):
     """One thing that can be said to a customer.
 
     `attribution_window_days` is how long after the contact a sale still counts to it. `boost` is the marketer's lever
-    on the value. `margin` is what a redemption earns and `cost` what a contact costs; what a redemption costs a budget is `redemption_cost`, or the
-    discount where the price tells it in money. `purpose` is the consent that is
-    needed; it matters for `sell` and `thank_you` only.
+    on the value. `margin` is what a redemption earns and `cost` what a contact costs; what a redemption costs a budget is
+    `redemption_cost`, or the discount where the price tells it in money. `purpose` is the consent that is needed; it
+    matters for `sell` and `thank_you` only.
     """
 
     id: Identifier

@@ -224,7 +224,8 @@ def test_what_goes_along_with_what_is_learned_from_profiles_and_outlives_a_resta
         profile = Profile(f"u:{number}", {f"u:{number}": Part(purchases=bought)})
         store.client.set(keys.profile(number % SHARDS, profile.key), encode_profile(profile))
     counts = {name: encode_pair((100.0, 1000)) for name in ("nappies", "baby food", "leash", "dog food")}
-    store.client.hset(keys.popularity(0), mapping={"": encode_pair((400.0, 1000)), **counts})
+    for name, pair in {"": encode_pair((400.0, 1000)), **counts}.items():
+        store.client.hset(keys.popularity(0), name, pair)
 
     course = learning(store)
     for second in range(0, 30, 3):

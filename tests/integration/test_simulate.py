@@ -85,9 +85,10 @@ def shop(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) 
 
 def simulated(shop: tuple[str, Path, Path], tmp_path: Path, **more: Any) -> Any:
     url, now, proposed = shop
-    told: dict[str, Any] = {"folder": proposed, "days": 30, "customers": 0, "current": now, "json_file": tmp_path / "out.json"} | more
+    written = tmp_path / "out.json"
+    told: dict[str, Any] = {"folder": proposed, "days": 30, "customers": 0, "current": now, "json_file": written} | more
     assert main(redis_url=url, data=tmp_path, **told) == 0
-    return json.loads((tmp_path / "out.json").read_text())
+    return json.loads(written.read_text())
 
 
 def test_nothing_is_written(shop: tuple[str, Path, Path], tmp_path: Path) -> None:
