@@ -11,7 +11,6 @@ from engine.decisioning.conditions import Feature
 from engine.decisioning.decide import decide
 from engine.decisioning.offers import SERVICE_RECOVERY
 from engine.decisioning.situation import PlacementRequest
-from engine.features.vector import INDEX, READINGS
 from engine.moments import DAY
 from tests import shop
 
