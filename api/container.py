@@ -70,6 +70,7 @@ class Container:
         self.writes: Coalescer[Sequence[Command], list[Any]] = Coalescer(self._write, MOST_WRITES_OUT)
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
         self.catalogue = CatalogueWatch(settings.catalogue, self.metrics.catalogue_error)
+        self.metrics.placements(self.catalogue.loaded.policy.placements)
         self.snapshots = SnapshotCache(self.redis.ask, self.metrics, clock)
         self.basis: Basis = basis_of(self.catalogue.loaded, None)
         self.health = Health(

@@ -6,6 +6,7 @@ a code that is not known yet is counted as "other". With several processes every
 """
 
 import os
+from collections.abc import Iterable
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -131,6 +132,11 @@ class Metrics:
                 of_best, of_loss = self._by_placement.get(filled.name) or self._placement(filled.name)
                 of_best.inc(best)
                 of_loss.inc(sum([offer.exploration_loss for offer in filled.offers]))
+
+    def placements(self, names: Iterable[str]) -> None:
+        """Counts by placement exist before anything is drawn there."""
+        for name in names:
+            self._placement(name)
 
     def _placement(self, name: str) -> tuple[Counter, Counter]:
         self._by_placement[name] = self._exploration_best.labels(name), self._exploration_loss.labels(name)
