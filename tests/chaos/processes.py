@@ -24,6 +24,7 @@ class Victim:
     """One command of the product, started anew whenever it is asked for."""
 
     def __init__(self, command: str, url: str, environment: dict[str, str], log: Path) -> None:
+        self.command = command
         self._log = log
         self._words = [sys.executable, "-m", "regulars", command, "--redis-url", url]
         self._environment = {**os.environ, **environment, "REGULARS_PART": command}
