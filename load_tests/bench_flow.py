@@ -196,7 +196,8 @@ def flow(sent: Sent, url: str) -> Spent:
         last[shard] = newest[0][0].decode() if newest else "0-0"
 
     def done() -> bool:
-        return owner.offsets == last and not any(shard.inflight for shard in owner.shards.values())
+        reached = all(_place(owner.offsets[shard]) >= _place(newest) for shard, newest in last.items())
+        return reached and not any(shard.inflight for shard in owner.shards.values())
 
     source = EventSource(lambda: Streams(store, owner, BATCH, 8, done, lambda: None))
     graph = dataflow(source, owner, CommitSink(lambda: Commits(store, owner)))
@@ -207,6 +208,12 @@ def flow(sent: Sent, url: str) -> Spent:
     assert sum(one.events + one.offers_decided for one in totals) == len(sent)
     store.client.close()
     return spent
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    """Where an entry lies in its stream; what shards tell themselves lies behind what was sent."""
+    at, _, number = entry_id.partition("-")
+    return int(at), int(number or 0)
 
 
 def _server_cpu(client: Redis) -> float:
