@@ -45,7 +45,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         """Everything held of a customer, one JSON object a line."""
         need_secret(container.access.caller(header(request.scope, b"authorization")))
         key = _user(request)
-        found = await _found(container, key)
+        found = await existing(container, key)
         lines = held(container.redis.ask, container.rules.shards, key, found)
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=_NO_STORE)
 
@@ -97,12 +97,13 @@ def _named_in(request: Request) -> CustomerKey:
 
 async def _view(container: Container, request: Request, key: CustomerKey) -> Response:
     need_secret(container.access.caller(header(request.scope, b"authorization")))
-    found = await _found(container, key)
+    found = await existing(container, key)
     view = customer_view(found, container.basis, container.now())
     return Response(orjson.dumps(view), 200, _NO_STORE, _MEDIA_TYPE)
 
 
-async def _found(container: Container, key: CustomerKey) -> Known:
+async def existing(container: Container, key: CustomerKey) -> Known:
+    """The customer under a key. Raises `Problem`: 404 for one nobody knows, 410 for one who was erased."""
     try:
         found = await read_customer(container.redis.ask, container.rules.shards, key)
     except Erased:

@@ -20,6 +20,7 @@ from api.preferences import MOST_FORM_BYTES, Form, changes, chosen, form_in
 from api.privacy import Erased, read_customer
 from api.problems import Problem
 from api.requests import body_of, header
+from api.routes.customers import existing
 from api.traits import patch_of, patched
 from engine.errors import StoreUnavailable
 from engine.ids import CustomerKey
@@ -72,7 +73,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         """A link with which the customer reaches the page of their choices."""
         need_secret(container.access.caller(header(request.scope, b"authorization")))
         user_id = str(request.path_params["id"])
-        await _known(container, CustomerKey(f"u:{user_id}"))
+        await existing(container, CustomerKey(f"u:{user_id}"))
         until = Millis(container.now() + int(container.basis.loaded.policy.preferences.link_days * DAY))
         token = token_of(Link(CustomerKey(f"u:{user_id}"), until), await secret_of(container.redis.ask))
         made = {"user_id": user_id, "path": f"/preferences/{token}", "expires_at": rfc3339(until)}
@@ -84,7 +85,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         need_secret(container.access.caller(header(request.scope, b"authorization")))
         user_id = str(request.path_params["id"])
         patch = patch_of(await body_of(request, container.settings.max_body_bytes))
-        known = await _known(container, CustomerKey(f"u:{user_id}"))
+        known = await existing(container, CustomerKey(f"u:{user_id}"))
         if patch:
             await take(container, [own_event(container, "customer_identified", user_id, "api", patch)])
         held: dict[str, Any] = {"user_id": user_id, "traits": patched(known.profile.whole.identity.told, patch)}
@@ -121,16 +122,6 @@ async def _opened(container: Container, request: Request) -> tuple[CustomerKey, 
     if known is None:
         raise _Notice(404, "404")
     return link.customer, known
-
-
-async def _known(container: Container, key: CustomerKey) -> Known:
-    try:
-        known = await read_customer(container.redis.ask, container.rules.shards, key)
-    except Erased:
-        raise Problem(410, "customer.erased", "this customer asked to be forgotten") from None
-    if known is None:
-        raise Problem(404, "customer.unknown", "no event of this customer has been accepted")
-    return known
 
 
 async def _form(request: Request) -> Form:

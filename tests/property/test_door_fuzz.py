@@ -46,7 +46,7 @@ CORPUS: tuple[bytes, ...] = (
     b'{"type": "x", "user_id": "u", "time": "0001-01-01T00:00:00+23:59"}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "time": "2026-01-01T00:00:00Z",'
     b' "data": {"currency": "EUR", "total": 1e999}}',
-    b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": "XXX", "total": "1"}}',
+    b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": "XTS", "total": "1"}}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": ["EUR"], "total": "1"}}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": "EUR", "total": 99999999999999999999999}}',
     b'{"type": "pos_transaction_completed", "id": "1", "data": {"store": {}, "workstation": [], "lines": {"a": 1}}}',
