@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from api.container import Container
 from api.lean_route import LeanApp, LeanRoute
+from api.openapi import completed
 from api.problems import Problem
 from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, service
 from config.logging import log_to_stderr
@@ -41,6 +42,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
             await container.stop()
 
     app = LeanApp(
+        completed,
         title="Regulars",
         summary="A real-time personalization engine: events in, offers out.",
         lifespan=running,

@@ -268,6 +268,7 @@ PREFERENCES = Group(
     },
     choose={
         "summary": "A customer's choices, as the page sends them",
+        "status_code": 303,
         "openapi_extra": {**_TOKEN, "requestBody": {"required": True, **_FORM}},
         "responses": {
             303: {"description": "Saved; back to the page"},
