@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engine.decisioning.ledger import REDEEMED, VIEWED
 from engine.decisioning.pools import Pool
-from engine.events.decode import time_of
+from engine.events.decode import arrival_of, time_of
 from engine.events.offers import OfferSeen
 from engine.events.routing import Admitted
 from engine.ids import shard_of
@@ -34,6 +34,8 @@ class Mark(Struct, frozen=True):
     offer_id: str
     state: int
     at: Millis
+    now: Millis
+    """When it came in. A time of the sender's before that is taken, so that a decision about another time finds its own."""
     command: Command
 
 
@@ -61,15 +63,17 @@ def _mark(admitted: Admitted, shards: int) -> Mark | None:
         state=state,
         at=at,
     )
-    return Mark(offer_id, state, at, commands_of(call)[0])
+    return Mark(offer_id, state, at, min(at, arrival_of(event) or at), commands_of(call)[0])
 
 
 def keeps_of(marks: Sequence[Mark], answers: Sequence[Any], pools_of: Callable[[str], Sequence[Pool]]) -> list[Command]:
     """Commands that keep what was taken for what was seen, from the answers to the marks."""
     queued = [
-        partial(queue_seen, pool=pool, decision_id=answer.decode(), offer_id=mark.offer_id, state=mark.state, at=mark.at)
-        for mark, answer in zip(marks, answers, strict=True)
+        partial(
+            queue_seen, pool=pool, decision_id=answer.decode(), offer_id=one.offer_id, state=one.state, at=one.at, now=one.now
+        )
+        for one, answer in zip(marks, answers, strict=True)
         if isinstance(answer, bytes) and answer
-        for pool in pools_of(mark.offer_id)
+        for pool in pools_of(one.offer_id)
     ]
     return commands_of(*queued)

@@ -156,29 +156,27 @@ def granted(take: Take, reply: Any) -> bool:
     return isinstance(reply, bytes) and reply != b"" if take.kind == "codes" else reply == 1
 
 
-def queue_seen(pipe: "Pipeline", pool: Pool, decision_id: str, offer_id: str, state: int, at: int) -> None:
-    """Queue that a contact was seen, or redeemed: what it took does not come back.
+def queue_seen(pipe: "Pipeline", pool: Pool, decision_id: str, offer_id: str, state: int, at: int, now: int) -> None:
+    """Queue that a contact was seen, or redeemed, `at`: what it took does not come back.
 
-    What came back meanwhile, and was given to somebody else, stays where it is: no pool is ever exceeded.
+    A unit or money that came back before is taken again as far as something is left `now`. Where nothing is, the contact has
+    been seen without taking anything: what others have now is theirs, and no pool is ever exceeded. A code that came back
+    may be somebody else's already; it is kept where it is not.
     """
     match pool.kind:
         case "units":
-            queue_keep(pipe, pool.name, decision_id)
+            pipe.evalsha(_RESERVE_HASH, 1, keys.stock(pool.name), decision_id, pool.capacity, now, "+inf")
         case "codes":
             pipe.zadd(keys.codes(pool.name, "ends"), {decision_id: _NEVER}, xx=True)
         case "budget":
-            ends, name = keys.budget(pool.name, "ends"), spent_name(decision_id, offer_id)
-            pipe.zadd(ends, {name: _NEVER}, xx=True)
+            until = "+inf" if state == REDEEMED else at + pool.window_ms
+            name, names = spent_name(decision_id, offer_id), _budget(pool.name)
+            # Each by itself: where the redemption cannot be paid any more, the contact has cost its share all the same.
+            pipe.evalsha(_BUDGET_HASH, 2, *names, name, pool.capacity, now, pool.amount, "+inf", 0, 0)
             if pool.later:
-                until = _NEVER if state == REDEEMED else float(at + pool.window_ms)
-                pipe.zadd(ends, {name + REDEMPTION: until}, xx=True, gt=True)
+                pipe.evalsha(_BUDGET_HASH, 2, *names, name, pool.capacity, now, 0, 0, pool.later, until)
         case other:
             assert_never(other)
-
-
-def queue_keep(pipe: "Pipeline", pool: str, decision_id: str) -> None:
-    """Queue that a reserved unit was used. One that came back meanwhile stays where it is: stock is never exceeded."""
-    pipe.zadd(keys.stock(pool), {decision_id: _NEVER}, xx=True)
 
 
 def queue_release(pipe: "Pipeline", take: Take, decision_id: str) -> None:

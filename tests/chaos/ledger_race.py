@@ -57,7 +57,7 @@ def race_catalogue(folder: Path, scale: int, reserved_s: int) -> Path:
         ),
     ]
     (folder / "campaigns").mkdir(parents=True)
-    campaign = f"campaigns:\n  - {{id: weeks, budget: {scale * 2}.00 EUR, caps: [{{count: 3, window_days: 7, channel: web}}]}}\n"
+    campaign = f"campaigns:\n  - {{id: weeks, budget: {scale // 2}.00 EUR, caps: [{{count: 3, window_days: 7, channel: web}}]}}\n"
     (folder / "campaigns" / "all.yaml").write_text(campaign)
     return write_catalogue(folder, POLICY.replace("RESERVED_S", str(reserved_s)), "offers:\n" + "".join(offers))
 
@@ -69,13 +69,14 @@ def _offer(name: str, *fields: str) -> str:
 
 
 class Tally(Struct):
-    """What the clients were told."""
+    """What the clients were told, and how often they looked: in time, and late."""
 
     decisions: int = 0
     offers: int = 0
     empty: Counter[str] = Counter()
     failed: list[str] = []
     views: int = 0
+    late: int = 0
 
 
 class Caller:
@@ -110,16 +111,28 @@ class Caller:
 async def race(ports: Sequence[int], clients: int, decisions: int, customers: int, judge: "Judge", reserved_s: int) -> Tally:
     """All decisions, by so many clients at once; each looks at about half of what it gets, and takes some of it.
 
-    Nobody looks at what may have come back already: a view counts whenever it comes, also where another has the place by then.
+    Of what they do not look at in time they look at some when it has come back, and may be another's by then.
     """
     tally = Tally(empty=Counter(), failed=[])
     left = iter(range(decisions))
+    later: list[tuple[float, dict[str, Any]]] = []
+    over = asyncio.Event()
 
     async def client(place: int) -> None:
         caller, chance = Caller(ports[place % len(ports)]), random.Random(place)
         for number in left:
-            await _visit(caller, f"u-{chance.randrange(customers)}", number, chance, tally, reserved_s / 4)
+            for seen in await _visit(caller, f"u-{chance.randrange(customers)}", number, chance, tally, reserved_s / 4):
+                later.append((time.monotonic() + 1.1 * reserved_s, seen))
         await caller.close()
+
+    async def dawdle() -> None:
+        while later or not over.is_set():
+            await asyncio.sleep(0.05)
+            while later and later[0][0] < time.monotonic():
+                caller = Caller(ports[0])
+                await caller.post("/v1/events", later.pop(0)[1])
+                await caller.close()
+                tally.late += 1
 
     async def watch() -> None:
         while True:
@@ -130,15 +143,20 @@ async def race(ports: Sequence[int], clients: int, decisions: int, customers: in
     for number in range(customers):
         await caller.post("/v1/events", consent(name=f"c-{number}", user_id=f"u-{number}"))
     await caller.close()
-    watching = asyncio.create_task(watch())
+    watching, dawdling = asyncio.create_task(watch()), asyncio.create_task(dawdle())
     await asyncio.gather(*(client(place) for place in range(clients)))
+    over.set()
+    await dawdling
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching
     return tally
 
 
-async def _visit(caller: Caller, user: str, number: int, chance: random.Random, tally: Tally, patience_s: float) -> None:
+async def _visit(
+    caller: Caller, user: str, number: int, chance: random.Random, tally: Tally, patience_s: float
+) -> list[dict[str, Any]]:
+    """One decision and looks at what it brought; the views that will be late."""
     began = time.monotonic()
     place, channel = PLACES[number % len(PLACES)]
     asked = {
@@ -154,13 +172,18 @@ async def _visit(caller: Caller, user: str, number: int, chance: random.Random, 
     tally.empty[placement["reason"]] += 1
     if answer["degraded"] not in ([], ["model"]):
         tally.failed.append(str(answer["degraded"]))
-    for offer in placement["offers"]:
-        if place in ("hero", "side") and chance.random() < 0.5 and time.monotonic() < began + patience_s:
+    late = []
+    for offer in placement["offers"] if place in ("hero", "side") else ():
+        seen = {"user_id": user, "decision_id": answer["decision_id"], "offer_id": offer["offer_id"], "placement": place}
+        view = {"type": "offer_viewed", "id": f"v-{number}-{offer['offer_id']}", **seen}
+        if chance.random() < 0.5 and time.monotonic() < began + patience_s:
             tally.views += 1
-            seen = {"user_id": user, "decision_id": answer["decision_id"], "offer_id": offer["offer_id"], "placement": place}
-            await caller.post("/v1/events", {"type": "offer_viewed", "id": f"v-{number}-{offer['offer_id']}", **seen})
+            await caller.post("/v1/events", view)
             if chance.random() < 0.3:
                 await caller.post("/v1/events", {"type": "offer_accepted", "id": f"a-{number}-{offer['offer_id']}", **seen})
+        elif chance.random() < 0.1:
+            late.append(view)
+    return late
 
 
 class Judge:

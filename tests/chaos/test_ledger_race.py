@@ -28,7 +28,8 @@ def judged(judge: Judge, tally: Tally, decisions: int) -> None:
     time.sleep(0.2)
     judge.look()
     seen, in_time = judge.seen(), judge.seen(in_time=True)
-    assert len(in_time) > 0.9 * len(seen)
+    assert tally.late > 0
+    assert len(in_time) > 0.7 * len(seen)
     for name, pool in judge.pools.items():
         assert 0 < judge.spent_by(in_time, name) <= judge.gone(name) <= min(pool.capacity, judge.spent_by(seen, name))
         if pool.kind != "budget":
@@ -61,7 +62,8 @@ def test_sixty_four_clients_exceed_nothing_in_twenty_thousand_decisions(short_pa
 
         judged(judge, tally, 20_000)
         print(
-            f"{tally.decisions} decisions, {tally.offers} offers, {tally.views} views, {judge.looks} looks; {dict(tally.empty)};",
+            f"{tally.decisions} decisions, {tally.offers} offers, {tally.views} views and {tally.late} late ones, "
+            f"{judge.looks} looks; {dict(tally.empty)};",
             end=" ",
         )
         print({name: f"{judge.gone(name)} of {pool.capacity}" for name, pool in judge.pools.items()})

@@ -29,6 +29,7 @@ from engine.decisioning.ledger import (
     mark,
 )
 from engine.decisioning.ledger import count as counted
+from engine.decisioning.pools import Pool
 from engine.moments import DAY, HOUR, MINUTE, Millis
 from engine.store import keys, redis_ledger
 from engine.store.redis_ledger import Commitment, Committed, Conflict, Stored, outcome, queue_commit, queue_mark
@@ -270,8 +271,9 @@ def test_stock_is_never_exceeded_and_comes_back_when_not_used(
                 if got:
                     until[decision] = max(until.get(decision, 0.0), float(now + 30 * MINUTE))
             elif what == "keep":
-                await asked(client, partial(redis_ledger.queue_keep, pool="a", decision_id=decision))
-                if await client.zscore(keys.stock("a"), decision) is not None:
+                seen = partial(redis_ledger.queue_seen, pool=Pool("a", "units", capacity), decision_id=decision, offer_id="a")
+                await asked(client, partial(seen, state=VIEWED, at=now, now=now))
+                if decision in held or len(held) < capacity:
                     until[decision] = float("inf")
             else:
                 await asked(

@@ -71,6 +71,12 @@ class Budget:
         if name in self.held:
             self.held[name] = (self.held[name][0], max(until, self.held[name][1]) if until else 0.0)
 
+    def seen(self, name: str, amount: int, until: float, now: int) -> None:
+        """What came back is taken again where it is left."""
+        if name not in self.held and amount and self.live(now) + amount <= 1_000:
+            self.held[name] = (amount, until)
+        self.until(name, until)
+
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=spending)
@@ -94,10 +100,10 @@ def test_a_budget_is_exact_to_the_minor_unit_and_never_exceeded(redis_url: str, 
                 budget.until(name + "!", 0.0)
             else:
                 state = VIEWED if what == "view" else REDEEMED
-                seen = partial(queue_seen, pool=pool, decision_id=decision, offer_id=offer, state=state, at=now)
+                seen = partial(queue_seen, pool=pool, decision_id=decision, offer_id=offer, state=state, at=now, now=now)
                 await redis_ledger.run(client, [seen, seen])
-                budget.until(name, float("inf"))
-                budget.until(name + "!", float("inf") if what == "redeem" else now + DAY)
+                budget.seen(name, pool.amount, float("inf"), now)
+                budget.seen(name + "!", pool.later, float("inf") if what == "redeem" else now + DAY, now)
             assert await asked(client, partial(queue_used, pool=pool, now=now)) == budget.live(now) <= 1_000
 
     on_redis(redis_url, spend)
@@ -133,7 +139,7 @@ def test_a_code_is_one_decisions_at_a_time_and_for_good_once_it_was_seen(
                 if what == "release":
                     await asked(client, partial(queue_release, take=take(CODES, "ten", now), decision_id=decision))
                 else:
-                    seen = partial(queue_seen, pool=CODES, decision_id=decision, offer_id="ten", state=VIEWED, at=now)
+                    seen = partial(queue_seen, pool=CODES, decision_id=decision, offer_id="ten", state=VIEWED, at=now, now=now)
                     await asked(client, seen)
                 assert (ends is not None) == (decision in until)
                 if decision in until:

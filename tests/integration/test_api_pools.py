@@ -16,6 +16,7 @@ from tests.integration.api_client import SHARDS, api_client, consent, fold, writ
 POLICY = """\
 placements:
   hero: {channel: web, sticky_seconds: 600}
+  window: {channel: web}
   side: {channel: web}
   shelf: {channel: web}
   till: {channel: pos, shown_when: decided}
@@ -27,6 +28,7 @@ offers:
      content: {default: {title: Ten percent}}}
   - {id: dear, kind: sell, placements: [side, till], campaign: weeks, cost: 0.30 EUR, redemption_cost: 2.00 EUR,
      content: {default: {title: Two euros}}, redeemed_when: {event: offer_accepted}}
+  - {id: few, kind: sell, placements: [window], stock: 2, content: {default: {title: The last two}}}
   - {id: bread-off, kind: sell, placements: [shelf], campaign: autumn, cost: 0.10 EUR, promotes: {categories: [bread]},
      price: {discount: 0.50 EUR, currency: EUR}, attribution_window_days: 14, content: {default: {title: Bread}}}
 """
@@ -126,6 +128,36 @@ def test_a_budget_is_spent_by_views_and_redemptions_and_never_beyond(client: Cli
 
     assert set_aside(redis) == 230 + 230
     assert redis.zscore(keys.budget("campaign:weeks", "ends"), f"{first['decision_id']}|dear|redeemed") == float("inf")
+
+
+def test_a_late_view_takes_again_what_is_left_and_takes_nothing_where_nothing_is(client: Client, redis: Any) -> None:
+    in_time, late, resold = (decided(client, "u-1", "window"), decided(client, "u-2", "window"), keys.stock("few"))
+    told(client, "u-1", "offer_viewed", in_time)
+    redis.zadd(resold, {late["decision_id"]: 1}, xx=True)
+    other = decided(client, "u-3", "window")
+    assert redis.zscore(resold, late["decision_id"]) is None
+
+    told(client, "u-2", "offer_viewed", late)
+    told(client, "u-3", "offer_viewed", other)
+
+    assert redis.zrange(resold, 0, -1) == sorted(one["decision_id"].encode() for one in (in_time, other))
+    redis.zrem(resold, other["decision_id"])
+    told(client, "u-2", "offer_clicked", late)
+    assert redis.zscore(resold, late["decision_id"]) == float("inf")
+    assert offers(decided(client, "u-4", "window")) == []
+
+
+def test_a_late_view_is_paid_from_what_is_left_of_the_budget(client: Client, redis: Any) -> None:
+    late = decided(client, "u-1", "side")
+    names = keys.budget("campaign:weeks", "ends"), f"{late['decision_id']}|dear"
+    redis.zadd(names[0], {names[1]: 1, names[1] + "|redeemed": 1}, xx=True)
+    decided(client, "u-2", "side")
+    assert (set_aside(redis), redis.zscore(*names)) == (230, None)
+
+    told(client, "u-1", "offer_viewed", late)
+
+    assert (set_aside(redis), redis.zscore(*names)) == (460, float("inf"))
+    assert offers(decided(client, "u-3", "side")) == []
 
 
 def test_where_the_decision_is_the_contact_it_is_spent_at_once(client: Client, redis: Any) -> None:
