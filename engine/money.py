@@ -1,12 +1,15 @@
 """Amounts: integers of minor units with an ISO-4217 currency, never binary floats."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 from functools import lru_cache
 
 from iso4217 import Currency
 
 MOST_MINOR = 10**13
 """The largest amount that is believed, in minor units. Sums of it stay exact in the 2^53 range of JSON readers."""
+
+_EXACT = Context(prec=60, traps=[])
+"""Wide enough for every text that is read, so that nothing is rounded; what cannot be read becomes no number."""
 
 
 class AmountError(ValueError):
@@ -37,10 +40,7 @@ def to_minor(amount: object, currency: str) -> int:
 
 
 def _parse(text: str, currency: str, digits: int) -> int:
-    try:
-        scaled = Decimal(text).scaleb(digits) if len(text) <= 40 else None
-    except InvalidOperation:
-        scaled = None
+    scaled = _EXACT.create_decimal(text.strip()).scaleb(digits, _EXACT) if len(text) <= 40 else None
     if scaled is None or not scaled.is_finite() or scaled.adjusted() > 30:
         raise AmountError(f"{text[:40]!r} is no decimal amount")
     whole = scaled.to_integral_value()

@@ -1,0 +1,30 @@
+"""What every dialect is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from engine.errors import Rejected
+
+
+class Part(Struct, frozen=True):
+    """One native event out of a document, or the reason why there is none.
+
+    `raw` is the sender's own bytes of it, for the dead letter. Events that were one thing to the sender share a `place`.
+    """
+
+    raw: bytes
+    native: dict[str, Any] | Rejected
+    place: int = 0
+
+
+class Dialect(Struct, frozen=True):
+    """How one kind of document is told from others and read.
+
+    `knows` looks at a JSON object alone. `told` takes any bytes that are JSON and raises nothing.
+    """
+
+    name: str
+    knows: Callable[[Mapping[str, Any]], bool]
+    told: Callable[[bytes], list[Part]]

@@ -1,0 +1,19 @@
+"""Every dialect, in the order in which a document is asked whether it is one."""
+
+from typing import Final
+
+from engine.events.dialects import cloudevents, segment
+from engine.events.dialects.base import Dialect
+
+DIALECTS: Final[tuple[Dialect, ...]] = (cloudevents.DIALECT, segment.DIALECT)
+NATIVE: Final = "native"
+NAMES: Final = (NATIVE, *(dialect.name for dialect in DIALECTS))
+
+
+def spoken_in(value: object) -> Dialect | None:
+    """The dialect of a JSON value; None is the native one."""
+    if isinstance(value, dict):
+        for dialect in DIALECTS:
+            if dialect.knows(value):
+                return dialect
+    return None
