@@ -71,6 +71,13 @@ class Product(Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: int | None = None
     list_id: Text | None = None
     private_label: bool = False
+    unit_cost: Minor | None = None
+    """What one unit costs the shop; nobody has to send it, the door knows it of its products."""
+
+    @property
+    def cost_minor(self) -> int:
+        """What the line costs the shop, rounded half up; 0 where nobody knows."""
+        return int(self.unit_cost * self.quantity + 0.5) if self.unit_cost else 0
 
     @property
     def paid_minor(self) -> int:

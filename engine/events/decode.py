@@ -18,6 +18,7 @@ from engine.errors import Rejected
 from engine.events.base import Activity, Event
 from engine.events.identity import shaped
 from engine.events.offers import OURS
+from engine.events.products import OF_NOBODY, shaped_product
 from engine.events.roster import TYPES
 from engine.ids import digest_of
 from engine.moments import MINUTE, Millis, localised, millis, moment
@@ -37,10 +38,12 @@ NO_STORES: Stores = {}
 
 _ENVELOPE_IDS = ("id", "user_id", "anonymous_id", "session_id", "loyalty_id", "decision_id", "offer_id", "placement")
 _PRODUCT_IDS = ("product_id", "sku", "gtin", "order_id", "store", "workstation", "complaint_id", "case_id", "lead_id")
-_AMOUNTS = ("total", "subtotal", "price", "discount", "shipping", "tax", "amount")
+_AMOUNTS = ("total", "subtotal", "price", "discount", "shipping", "tax", "amount", "unit_cost")
 _LISTS = ("products", "lines", "tenders")
 _ALIASES = {"store_id": "store", "workstation_id": "workstation", "sequence": "sequence_number", "revenue": "total"}
-_NEED_CURRENCY = frozenset({"order_completed", "order_refunded", "pos_transaction_completed", "pos_return_completed"})
+_NEED_CURRENCY = frozenset(
+    {"order_completed", "order_refunded", "pos_transaction_completed", "pos_return_completed", "product_upserted"}
+)
 _RECEIPTS = frozenset({"pos_transaction_completed", "pos_transaction_voided", "pos_return_completed"})
 _TRANSPORT = frozenset({"sent_at", "received_at", "writeKey", "write_key", "mode"})
 _ERROR = re.compile(r"^(?P<detail>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
@@ -90,7 +93,7 @@ def _decode_object(body: dict[str, Any], arrival: Millis | None, stores: Stores)
         _named_by_lead(fields, type_name)
     if type_name.startswith("pos_"):
         _lift_from_till(fields, type_name, stores)
-    elif not any(fields.get(name) for name in ("user_id", "anonymous_id", "loyalty_id")):
+    elif type_name not in OF_NOBODY and not any(fields.get(name) for name in ("user_id", "anonymous_id", "loyalty_id")):
         raise _Refusal("schema.missing", "name the customer: user_id, anonymous_id or loyalty_id", "user_id")
     if "id" not in fields and "time" not in fields:
         raise _Refusal("schema.missing", "give `id` or `time`: without both a retry cannot be told from a second event", "time")
@@ -117,6 +120,8 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
     elif type_name.startswith("lead_"):
         _named(known, "amount", ("value", "estimated_value"))
         _named(known, "origin", ("source",))
+    elif type_name in OF_NOBODY:
+        known = shaped_product(known)
     _texts(known, _PRODUCT_IDS)
     store = stores.get(str(known.get("store", "")))
     currency = known.get("currency")

@@ -12,6 +12,7 @@ from engine.profiles import (
     browsing,
     consent,
     feedback,
+    goods,
     identity,
     leads,
     loyalty,
@@ -19,12 +20,14 @@ from engine.profiles import (
     preferences,
     purchases,
     service,
+    serving,
     subscriptions,
 )
 from engine.profiles.browsing import Browsing
 from engine.profiles.consent import PROFILING, Consents
 from engine.profiles.experiment import Experiment
 from engine.profiles.feedback import Feedback
+from engine.profiles.goods import Goods
 from engine.profiles.identity import Identity
 from engine.profiles.leads import Leads
 from engine.profiles.loyalty import Loyalty
@@ -33,6 +36,7 @@ from engine.profiles.offer_history import OfferHistory
 from engine.profiles.preferences import Preferences
 from engine.profiles.purchases import Purchases
 from engine.profiles.service import Service
+from engine.profiles.serving import Served
 from engine.profiles.standing import Standing
 from engine.profiles.subscriptions import Subscriptions
 
@@ -52,11 +56,14 @@ class Part(Struct, frozen=True, array_like=True):
     loyalty: Loyalty = Loyalty()
     leads: Leads = Leads()
     subscriptions: Subscriptions = Subscriptions()
+    goods: Goods = Goods()
+    served: Served = Served()
 
     def after(self, event: Event, at: int) -> "Part":
         """This part after one of its events, which happened at `at`."""
         facets: list[Any] = [self.identity.met(event, at), self.purchases, self.browsing, self.offers, self.service, self.consent]
         facets += (self.experiment, self.feedback, self.preferences, self.loyalty, self.leads, self.subscriptions)
+        facets += (self.goods, self.served)
         for index, handler in _HANDLERS.get(event.type, _UNKNOWN_TYPE):
             facets[index] = handler(facets[index], event, at)
         if facets[_LOYALTY].named and event.type in loyalty.NAMES_A_PURCHASE:
@@ -79,6 +86,8 @@ class Part(Struct, frozen=True, array_like=True):
             self.loyalty.merge(other.loyalty).valued(bought),
             self.leads.merge(other.leads),
             self.subscriptions.merge(other.subscriptions),
+            self.goods.merge(other.goods),
+            self.served.merge(other.served),
         )
 
 
@@ -98,12 +107,16 @@ _FACETS: dict[str, dict[str, Any]] = {
     "loyalty": loyalty.HANDLERS,
     "leads": leads.HANDLERS,
     "subscriptions": subscriptions.HANDLERS,
+    "goods": goods.HANDLERS,
+    "served": {},
 }
 _HANDLERS: dict[str, list[tuple[int, Any]]] = {}
 for _index, _name in enumerate(Part.__struct_fields__):
     for _type, _handler in _FACETS[_name].items():
         _HANDLERS.setdefault(_type, []).append((_index, _handler))
 _UNKNOWN_TYPE: list[tuple[int, Any]] = [(Part.__struct_fields__.index("browsing"), browsing.activity)]
+for _type, _handler in serving.HANDLERS.items():
+    _HANDLERS.setdefault(_type, list(_UNKNOWN_TYPE)).append((Part.__struct_fields__.index("served"), _handler))
 
 
 class Profile(Struct, frozen=True, array_like=True):

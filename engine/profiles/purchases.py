@@ -1,9 +1,12 @@
 """What a customer bought: exact sums, fading sums, and the last purchases one by one.
 
 Sums are exact for ever. The list makes recency and gaps exact under returns and late arrivals as far back as it reaches.
+
+So are costs, where lines say what a unit costs the shop: what a return takes back of them is worked out from the totals of its
+purchase, never step by step, so it does not matter which arrives first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -44,11 +47,36 @@ class Purchase(Struct, frozen=True, array_like=True):
     store: str = ""
     taken_back: bool = False
     cancelled: bool = False
+    cost: int = 0
+    costed: int = 0
+    """What the goods cost the shop, as far as that is known, and how much of the amount was paid for those."""
+    cost_back: int = 0
+    costed_back: int = 0
+    """The same of what came back, where the returns named it."""
 
     @property
     def net(self) -> int:
         """What is left of the amount. A cancellation contains the refunds before and after it."""
         return 0 if self.cancelled else self.amount - self.returned
+
+    @property
+    def net_cost(self) -> int:
+        """What is left of the cost. Money that went back without its goods being named takes its share along."""
+        return self._left(self.cost, self.cost_back)
+
+    @property
+    def net_costed(self) -> int:
+        """What is left of the amount that was paid for goods of known cost."""
+        return self._left(self.costed, self.costed_back)
+
+    def _left(self, whole: int, back: int) -> int:
+        if not whole or self.cancelled or (self.returned and self.returned >= self.amount):
+            return 0
+        if self.cost_back or self.costed_back:
+            return max(whole - back, 0)
+        if self.returned and self.amount > 0:
+            return whole * max(self.amount - self.returned, 0) // self.amount
+        return whole
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -61,6 +89,15 @@ class Purchase(Struct, frozen=True, array_like=True):
         return tuple(self.joined_products.split(_SEPARATOR)) if self.joined_products else ()
 
 
+class Back(Struct, frozen=True, array_like=True):
+    """A return that came before its purchase: that one's key, the amount or None for all of it, and what it says of costs."""
+
+    key: bytes = b""
+    amount: int | None = None
+    cost: int = 0
+    costed: int = 0
+
+
 class Purchases(Struct, frozen=True, array_like=True):
     """Purchases of one identity. `spend` is net of returns, in minor units by currency; `last` is oldest first."""
 
@@ -71,10 +108,12 @@ class Purchases(Struct, frozen=True, array_like=True):
     sums: bytes = b""
     sums_at: int = 0
     categories: Habits = Habits()
-    early: tuple[tuple[bytes, int | None], ...] = ()
-    """Returns that came before their purchase: its key, and the amount or None for all of it."""
+    early: tuple[Back, ...] = ()
     months: bytes = b""
     """Spend by month of purchase and currency, net. What `spend` holds beyond it is older, or names no purchase."""
+    cost: dict[str, int] = {}
+    costed: dict[str, int] = {}
+    """By currency, net of returns: what goods of known cost cost the shop, and the part of `spend` that was paid for them."""
 
     @property
     def last_at(self) -> int:
@@ -99,28 +138,44 @@ class Purchases(Struct, frozen=True, array_like=True):
             categories=self.categories.seen(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS),
             early=self.early,
             months=added(self.months, month_of(purchase.at), purchase.currency, purchase.amount),
+            cost=_plus(self.cost, purchase.currency, purchase.cost) if purchase.costed or purchase.cost else self.cost,
+            costed=_plus(self.costed, purchase.currency, purchase.costed) if purchase.costed or purchase.cost else self.costed,
         )
         return bought._caught_up(purchase) if self.early else bought
 
     def _caught_up(self, purchase: Purchase) -> "Purchases":
         """After the returns of a purchase that came before it; what they gave back has left `spend` already."""
-        facet = replace(self, early=tuple(one for one in self.early if one[0] != purchase.key))
-        for key, amount in self.early:
-            if key == purchase.key:
-                facet = replace(facet, spend=_plus(facet.spend, purchase.currency, amount or 0))
-                facet = facet.returned(key, amount, purchase.currency)
+        facet = replace(self, early=tuple(one for one in self.early if one.key != purchase.key))
+        for back in self.early:
+            if back.key == purchase.key:
+                facet = replace(facet, spend=_plus(facet.spend, purchase.currency, back.amount or 0))
+                facet = facet._costing(purchase.currency, back.cost, back.costed).returned(back, purchase.currency)
         return facet
 
-    def returned(self, key: bytes, amount: int | None, currency: str) -> "Purchases":
-        """After money went back. None gives back all of that purchase, which then no longer counts as one."""
+    def returned(self, back: Back, currency: str) -> "Purchases":
+        """After money went back. No amount gives back all of that purchase, which then no longer counts as one."""
         for index, purchase in enumerate(self.last):
-            if purchase.key == key:
-                return self._returned_at(index, purchase, amount)
-        early = (*self.early, (key, amount))[-LAST:] if key else self.early
-        return replace(self, spend=_plus(self.spend, currency, -(amount or 0)), early=early)
+            if purchase.key == back.key:
+                return self._returned_at(index, purchase, back)
+        early = (*self.early, back)[-LAST:] if back.key else self.early
+        facet = replace(self, spend=_plus(self.spend, currency, -(back.amount or 0)), early=early)
+        return facet._costing(currency, -back.cost, -back.costed)
 
-    def _returned_at(self, index: int, purchase: Purchase, amount: int | None) -> "Purchases":
-        changed = replace(purchase, returned=purchase.returned + (amount or 0), cancelled=purchase.cancelled or amount is None)
+    def _costing(self, currency: str, cost: int, costed: int) -> "Purchases":
+        """With so much more of known cost, and paid for it."""
+        if not cost and not costed:
+            return self
+        return replace(self, cost=_plus(self.cost, currency, cost), costed=_plus(self.costed, currency, costed))
+
+    def _returned_at(self, index: int, purchase: Purchase, back: Back) -> "Purchases":
+        amount = back.amount
+        changed = replace(
+            purchase,
+            returned=purchase.returned + (amount or 0),
+            cancelled=purchase.cancelled or amount is None,
+            cost_back=purchase.cost_back + back.cost,
+            costed_back=purchase.costed_back + back.costed,
+        )
         whole = changed.cancelled or changed.returned >= changed.amount
         newly = whole and not purchase.taken_back
         changed = replace(changed, taken_back=whole)
@@ -131,8 +186,9 @@ class Purchases(Struct, frozen=True, array_like=True):
         categories = self.categories
         if newly:
             categories = categories.taken_back(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS)
+        facet = self._costing(purchase.currency, changed.net_cost - purchase.net_cost, changed.net_costed - purchase.net_costed)
         return replace(
-            self,
+            facet,
             count=self.count - newly,
             spend=_plus(self.spend, purchase.currency, change),
             last=last,
@@ -156,10 +212,12 @@ class Purchases(Struct, frozen=True, array_like=True):
             sums=sums,
             sums_at=sums_at,
             categories=self.categories.merge(other.categories, CATEGORY_HALF_LIFE_DAYS),
-            early=tuple(sorted((*self.early, *other.early), key=lambda one: (one[0], one[1] is None, one[1] or 0))),
+            early=tuple(sorted((*self.early, *other.early), key=_back_order)),
             months=merged_months(self.months, other.months),
+            cost=_sum(self.cost, other.cost),
+            costed=_sum(self.costed, other.costed),
         )
-        returned = {key for key, _ in merged.early}
+        returned = {back.key for back in merged.early}
         for purchase in merged.last if returned else ():
             if purchase.key in returned:
                 merged = merged._caught_up(purchase)
@@ -168,6 +226,16 @@ class Purchases(Struct, frozen=True, array_like=True):
 
 def _plus(spend: dict[str, int], currency: str, amount: int) -> dict[str, int]:
     return {**spend, currency: spend.get(currency, 0) + amount}
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    if not one or not other:
+        return one or other
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+
+
+def _back_order(back: Back) -> tuple[bytes, bool, int, int, int]:
+    return back.key, back.amount is None, back.amount or 0, back.cost, back.costed
 
 
 def _place(purchase: Purchase) -> tuple[int, bytes]:
@@ -192,7 +260,7 @@ def purchase_key(kind: str, name: str) -> bytes:
 def _purchase(
     key: bytes, at: int, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
 ) -> tuple[Purchase, tuple[float, ...]]:
-    units, discount, coupons, private = 0.0, 0, 0, 0
+    units, discount, coupons, private, known = 0.0, 0, 0, 0, False
     categories: dict[str, None] = {}
     products: dict[str, None] = {}
     for line in goods:
@@ -201,12 +269,15 @@ def _purchase(
         coupons += bool(line.coupon)
         if line.private_label:
             private += line.paid_minor
+        if line.unit_cost is not None:
+            known = True
         if line.category:
             categories[line.category] = None
         if line.product_id:
             products[line.product_id] = None
     joined = _SEPARATOR.join(categories), _SEPARATOR.join(islice(products, MOST_PRODUCTS))
-    purchase = Purchase(key, at, amount, 0, currency, units, *joined, store)
+    cost, costed = costs_of(goods, amount) if known else (0, 0)
+    purchase = Purchase(key, at, amount, 0, currency, units, *joined, store, cost=cost, costed=costed)
     amounts = (
         1.0,
         amount / 100.0,
@@ -222,6 +293,26 @@ def _purchase(
     return purchase, amounts
 
 
+def costs_of(goods: Iterable[Product], amount: int) -> tuple[int, int]:
+    """What goods cost the shop as far as that is known, and the part of the amount that was paid for those.
+
+    What the whole purchase took off or added (a discount, shipping) is shared out by what the lines come to.
+    """
+    cost = known = paid = 0
+    every = True
+    for line in goods:
+        each = line.paid_minor
+        paid += each
+        if line.unit_cost is None:
+            every = False
+        else:
+            cost += line.cost_minor
+            known += each
+    if every:
+        return cost, amount
+    return cost, amount * known // paid if paid > 0 else known
+
+
 def _order_completed(facet: Purchases, event: OrderCompleted, at: int) -> Purchases:
     order = event.data
     key = purchase_key("order", order.order_id)
@@ -229,13 +320,24 @@ def _order_completed(facet: Purchases, event: OrderCompleted, at: int) -> Purcha
 
 
 def _order_cancelled(facet: Purchases, event: OrderCancelled, at: int) -> Purchases:
-    return facet.returned(purchase_key("order", event.data.order_id), None, event.data.currency or "")
+    return facet.returned(Back(purchase_key("order", event.data.order_id)), event.data.currency or "")
 
 
 def _order_refunded(facet: Purchases, event: OrderRefunded, at: int) -> Purchases:
     order = event.data
-    amount = order.amount_minor if order.total is not None or order.products else None
-    return facet.returned(purchase_key("order", order.order_id), amount, order.currency or "")
+    key = purchase_key("order", order.order_id)
+    if order.total is None and not order.products:
+        return facet.returned(Back(key), order.currency or "")
+    amount = order.amount_minor
+    return facet.returned(Back(key, amount, *_costs_back(order.products, amount)), order.currency or "")
+
+
+def _costs_back(goods: Iterable[Product], amount: int) -> tuple[int, int]:
+    """What comes back of costs, where the return names its goods and all their costs are known."""
+    goods = tuple(goods)
+    if not goods or any(line.unit_cost is None for line in goods):
+        return 0, 0
+    return costs_of(goods, amount)
 
 
 def _receipt(facet: Purchases, event: PosTransactionCompleted, at: int) -> Purchases:
@@ -244,20 +346,25 @@ def _receipt(facet: Purchases, event: PosTransactionCompleted, at: int) -> Purch
         return facet
     sold = tuple(line for line in receipt.lines if line.kind == "sale")
     if not sold and receipt.lines and receipt.amount_minor <= 0:
-        return replace(facet, spend=_plus(facet.spend, receipt.currency or "", receipt.amount_minor))
+        back = tuple(line for line in receipt.lines if line.kind == "return")
+        cost, costed = _costs_back(back, -receipt.amount_minor)
+        facet = replace(facet, spend=_plus(facet.spend, receipt.currency or "", receipt.amount_minor))
+        return facet._costing(receipt.currency or "", -cost, -costed)
     local = receipt.end or receipt.begin or event.time
     key = purchase_key("pos", receipt.key)
     return facet.bought(*_purchase(key, at, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store))
 
 
 def _receipt_voided(facet: Purchases, event: PosTransactionVoided, at: int) -> Purchases:
-    return facet.returned(purchase_key("pos", event.data.key), None, event.data.currency or "")
+    return facet.returned(Back(purchase_key("pos", event.data.key)), event.data.currency or "")
 
 
 def _receipt_returned(facet: Purchases, event: PosReturnCompleted, at: int) -> Purchases:
     receipt = event.data
     key = purchase_key("pos", receipt.original) if receipt.original else b""
-    return facet.returned(key, receipt.returned_minor, receipt.currency or "")
+    goods = (line for line in receipt.lines if line.kind in ("sale", "return"))
+    back = Back(key, receipt.returned_minor, *_costs_back(goods, receipt.returned_minor))
+    return facet.returned(back, receipt.currency or "")
 
 
 HANDLERS: dict[str, Callable[..., Purchases]] = {

@@ -149,7 +149,7 @@ class Commit(Struct):
     `lift` the sums by campaign and arm that changed. `actions` are triggers whose wait is over.
     `leads` are the open leads of customers whose leads changed, empty where none is left.
     `timeline` are new touch points by customer, `reached` hashes of addresses that name a customer from now on, or no more
-    (False), and `complaints` the counts that changed.
+    (False), and `complaints` the counts that changed. `baskets` are what was bought together, of nobody in particular.
     """
 
     shard: int
@@ -178,6 +178,7 @@ class Commit(Struct):
     timeline: dict[str, list[bytes]] = field(default_factory=dict)
     reached: list[tuple[str, str, bool]] = field(default_factory=list)
     complaints: dict[str, ComplaintSums] = field(default_factory=dict)
+    baskets: list[bytes] = field(default_factory=list)
     owner: str = ""
     facts: Facts = field(default_factory=Facts)
 

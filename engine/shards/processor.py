@@ -37,9 +37,9 @@ from engine.models.lift import ArmSums
 from engine.models.segments import SegmentRule
 from engine.moments import DAY, HOUR
 from engine.profiles.consent import PROFILING
-from engine.profiles.profile import Profile
-from engine.profiles.purchases import Purchases
-from engine.shards import budgets, campaigns, leads, trials
+from engine.profiles.profile import Part, Profile
+from engine.profiles.purchases import Purchase, Purchases
+from engine.shards import baskets, budgets, campaigns, leads, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
@@ -301,7 +301,7 @@ class _Run:
             self._count("customers")
         old, new = before.part_of(part_key), after.part_of(part_key)
         if new.purchases is not old.purchases:
-            after = self._bought(old.purchases, new.purchases, after, event, at)
+            after = self._bought(old, new.purchases, after, event, at)
         if new.offers is not old.offers:
             for name in ("decided", "shown", "clicked", "redeemed"):
                 self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
@@ -331,21 +331,20 @@ class _Run:
         for at in sorted(closing):
             self._alarms.set(trial_tag(at, profile.key), at)
 
-    def _bought(self, old: Purchases, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
-        changes: dict[str, int] = {}
-        for currency, amount in new.spend.items():
-            change = amount - old.spend.get(currency, 0)
-            if change:
-                changes[currency] = change
-                spend = self._counts["spend"]
-                spend[currency] = spend.get(currency, 0) + change
+    def _bought(self, held: Part, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
+        old, spend = held.purchases, self._counts["spend"]
+        changes = {name: by for name, amount in new.spend.items() if (by := amount - old.spend.get(name, 0))}
+        for currency, change in changes.items():
+            spend[currency] = spend.get(currency, 0) + change
         self._count("purchases", new.count - old.count)
         after = trials.spent(after, changes, new.count - old.count, at)
         if new.count <= old.count:
             return self._stood(after, at)
         if isinstance(event, _SALES):
-            bought = next((one for one in reversed(new.last) if one.at == at), None)
-            self._commit.popularity.update(self._shard.popularity.bought(bought.categories if bought else (), at))
+            bought = next((one for one in reversed(new.last) if one.at == at), Purchase())
+            self._commit.popularity.update(self._shard.popularity.bought(bought.categories, at))
+            if self._labels.may_profile(after, at):
+                baskets.noted(self._commit, held.goods, bought)
         return self._stood(self._scheduled(after, at), at)
 
     def _stood(self, profile: Profile, at: int) -> Profile:

@@ -115,6 +115,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         ),
     ),
     Family("pop:{s}", "what everybody buys", "shard commit", "for ever"),
+    Family(
+        "bask:{s}",
+        "stream of the newest baskets, of nobody in particular: what goes along with what, and how long it lasts",
+        "shard commit",
+        "the newest 1,000 or so of each shard",
+    ),
     Family("lift:{s}", "what customers spent, by campaign and arm", "shard commit", "for ever"),
     Family("seg:{s}", "how many customers are in which bin", "shard commit", "for ever"),
     Family("ref:{s}", "reference facts by name", "shard commit", "for ever"),

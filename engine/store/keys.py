@@ -64,6 +64,10 @@ def complaints(shard: int) -> str:
     return f"cmp:{{{shard}}}"
 
 
+def baskets(shard: int) -> str:
+    return f"bask:{{{shard}}}"
+
+
 def popularity(shard: int) -> str:
     return f"pop:{{{shard}}}"
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.events.reference import Reference
 from engine.ids import is_after
+from engine.shards.baskets import MOST_KEPT as MOST_BASKETS
 from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
 from engine.shards.timeline import MOST_KEPT
 from engine.store.codec import (
@@ -43,6 +44,7 @@ class MemoryStore:
         self.timeline: dict[tuple[int, str], list[bytes]] = {}
         self.reached: dict[tuple[int, str], set[str]] = {}
         self.complaints: dict[int, dict[str, bytes]] = defaultdict(dict)
+        self.baskets: dict[int, list[bytes]] = defaultdict(list)
 
     def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
         ids = []
@@ -132,6 +134,7 @@ class MemoryStore:
         self.outbox[shard].extend(commit.outbox)
         self.decisions[shard].extend(commit.decisions)
         self.actions[shard].extend(commit.actions)
+        self.baskets[shard] = [*self.baskets[shard], *commit.baskets][-MOST_BASKETS:]
         self.leads[shard].update(commit.leads)
         for key in [key for key, raw in commit.leads.items() if not raw]:
             self.leads[shard].pop(key, None)

@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from engine.errors import InvariantBroken, StoreUnavailable
+from engine.shards.baskets import MOST_KEPT as MOST_BASKETS
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
 from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
@@ -263,6 +264,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.references(shard),
         keys.actions(shard),
         keys.complaints(shard),
+        keys.baskets(shard),
         *sets,
         *appended,
         *deleted,
@@ -302,6 +304,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
     for cell, complaint_sums in commit.complaints.items():
         values += [cell, encode_complaints(complaint_sums)]
+    values += [len(commit.baskets), MOST_BASKETS, *commit.baskets]
     values += [len(settled), len(commit.timeline), MOST_KEPT]
     for lines in commit.timeline.values():
         values += [len(lines), *lines]

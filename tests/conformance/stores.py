@@ -20,7 +20,7 @@ class Held(Protocol):
         ...
 
     def stream(self, family: str, shard: int) -> list[Any]:
-        """Entries of `examples`, `dead`, `outbox`, `decisions` or `actions`, as plain values in order."""
+        """Entries of `examples`, `dead`, `outbox`, `decisions`, `actions` or `baskets`, as plain values in order."""
         ...
 
     def profile(self, shard: int, key: str) -> bytes | None:
@@ -49,6 +49,7 @@ class InMemory:
             "examples": lambda raw: raw,
             "decisions": lambda raw: raw,
             "actions": lambda raw: raw,
+            "baskets": lambda raw: raw,
             "dead": lambda one: (one.raw, one.reason, one.key, one.fingerprint, one.entry_id),
             "outbox": lambda one: (one.shard, one.key, one.event, one.fingerprint),
         }
@@ -77,6 +78,7 @@ class OnRedis:
             "examples": lambda fields: fields[b"x"],
             "decisions": lambda fields: fields[b"d"],
             "actions": lambda fields: fields[b"a"],
+            "baskets": lambda fields: fields[b"b"],
             "dead": _letter,
             "outbox": lambda fields: (int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"], fields[b"h"]),
         }
@@ -84,6 +86,7 @@ class OnRedis:
             "examples": keys.examples,
             "decisions": keys.decisions,
             "actions": keys.actions,
+            "baskets": keys.baskets,
             "dead": keys.dead,
             "outbox": keys.outbox,
         }

@@ -57,6 +57,7 @@ FULL: dict[str, Any] = {
     "timeline": {"u:ann": [b"a line", b"another"]},
     "reached": [("email-hash", "u:ann", True), ("other-hash", "u:bob", True), ("other-hash", "u:bob", False)],
     "complaints": {"damaged\x1fp-1\x1f": ComplaintSums(2, 1, 1, 5)},
+    "baskets": [b"p-1\x1fp-2", b"p-3\x1e9"],
 }
 
 
@@ -95,6 +96,7 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
     assert held.stream("examples", S) == [b"x-1", b"x-2"]
     assert held.stream("decisions", S) == [b'{"id":"d"}']
     assert held.stream("actions", S) == [b'{"id":"act-1"}']
+    assert held.stream("baskets", S) == FULL["baskets"]
     assert held.stream("dead", S) == [(b"{\xff", Rejected("json.invalid", "no", "time", "e-1"), "u:cem", MARK, "1-1")]
     assert held.stream("outbox", S) == [(0, "u:dan", b"{}", OTHER)]
 
@@ -275,7 +277,7 @@ def test_both_stores_end_with_the_same_bits(redis_held: OnRedis, log: list[dict[
     for shard in range(SHARDS):
         mine, theirs = memory.store.open(shard), redis_held.store.open(shard)
         assert replace(mine, offset="") == replace(theirs, offset="", salt=b"")
-        for family in ("examples", "decisions", "actions", "outbox"):
+        for family in ("examples", "decisions", "actions", "baskets", "outbox"):
             assert memory.stream(family, shard) == redis_held.stream(family, shard)
         assert [one[:4] for one in memory.stream("dead", shard)] == [one[:4] for one in redis_held.stream("dead", shard)]
     client = redis_held.store.client

@@ -1,6 +1,6 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
---       11 histogram, 12 references, 13 actions, 14 complaints,
+--       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address.
 -- the last of KEYS are open leads by customer.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
@@ -25,7 +25,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 15
+local key = 16
 
 local sets = count()
 local pairs_ = {}
@@ -81,6 +81,11 @@ for i = 1, count() do
   at = at + 1
 end
 each(count(), 2, function(items) redis.call('HSET', KEYS[14], unpack(items)) end)
+local baskets, kept = count(), count()
+for i = 1, baskets do
+  redis.call('XADD', KEYS[15], 'MAXLEN', '~', kept, '*', 'b', ARGV[at])
+  at = at + 1
+end
 
 local ms, seq = string.match(ARGV[2], '(%d+)-(%d+)')
 ms, seq = tonumber(ms), tonumber(seq)

@@ -10,7 +10,7 @@ from engine.models.companions import FEWEST, CompanionSums
 from engine.moments import DAY, Millis
 from engine.profiles.identity import Identity
 from engine.profiles.profile import Part
-from engine.profiles.purchases import Purchase, Purchases
+from engine.profiles.purchases import Back, Purchase, Purchases
 
 START = 1_480_000_000_000
 SHARES = {"baby food": 0.3, "dog food": 0.3, "leash": 0.2, "nappies": 0.2}
@@ -70,7 +70,7 @@ def test_what_is_carried_in_a_snapshot_reads_nearly_as_what_was_fitted() -> None
 
 def test_a_purchase_that_was_given_back_and_a_stranger_teach_nothing() -> None:
     one = part("nappies")
-    back = Part(purchases=one.purchases.returned(bytes([0]), None, ""))
+    back = Part(purchases=one.purchases.returned(Back(bytes([0])), ""))
     sums = CompanionSums()
 
     sums.learn([back, Part()], SHARES)
