@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b, sha256
 from typing import Final, Literal
+from urllib.parse import parse_qs
 
 from msgspec import Struct
 
@@ -90,12 +91,21 @@ class Access:
             {caller.name: Bucket(rate_per_s, clock()) for caller in self._callers.values()} if rate_per_s else {}
         )
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Who sent this `Authorization` header. Raises 401, and 429 over the rate."""
+    def caller(self, authorization: str | None, query: bytes = b"") -> Caller:
+        """Who sent this `Authorization` header. Raises 401, and 429 over the rate.
+
+        A page's last words, sent while it closes, cannot carry a header: a web key, and no other, may stand in the query
+        of the address as `key`.
+        """
         if self._everybody is not None:
             return self._everybody
         key = _key_in(authorization)
+        in_address = not key and b"key=" in query
+        if in_address:
+            key = next(iter(parse_qs(query).get(b"key", ())), b"")
         caller = self._callers.get(_digest(key)) if key else None
+        if in_address and caller is not None and not caller.is_web:
+            raise Problem(401, "key.in_address", "addresses are written to logs: only a web key may stand in one")
         if caller is None:
             raise Problem(
                 401,

@@ -8,25 +8,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.container import Container
+from api.cors import open_to
 from api.lean_route import LeanApp, LeanRoute
 from api.openapi import completed
 from api.problems import Problem
-from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, service
+from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, service, tag
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
 log = logging.getLogger(__name__)
+
+GROUPS: Final = (events, decisions, customers, preferences, service, insights, leads, catalogue, tag, operating)
 
 
 def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None = None) -> FastAPI:
@@ -51,17 +53,11 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
     )
     app.router.route_class = LeanRoute
     app.state.container = container
-    cors: dict[str, Any] = {
-        "allow_origins": list(settings.cors_origins),
-        "allow_methods": ["GET", "POST", "PUT"],
-        "allow_headers": ["authorization", "content-type", "regulars-mode"],
-        "max_age": 600,
-    }
-    if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, **cors)
-    for group in (events, decisions, customers, preferences, service, insights, leads, catalogue, operating):
+    opened = open_to(settings.cors_origins)
+    app.add_middleware(opened)
+    for group in GROUPS:
         group.add_routes(app, container)
-    app.find_first(lambda answer: CORSMiddleware(answer, **cors) if settings.cors_origins else answer)
+    app.find_first(opened)
     return app
 
 

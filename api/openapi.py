@@ -30,6 +30,7 @@ TAGS: Final = {
     "service": "What a service desk looks at.",
     "insights": "What offers bring, why customers leave and of what they complain.",
     "catalogue": "Offers, campaigns and policy.",
+    "web": "For pages.",
     "operating": "For supervisors and dashboards.",
 }
 

@@ -348,6 +348,24 @@ INSIGHTS = Group(
     },
 )
 
+WEB = Group(
+    tag={
+        "summary": "The web tag",
+        "responses": {
+            200: {
+                "description": "A script for a page",
+                "content": {
+                    "text/javascript": {
+                        "schema": {"type": "string"},
+                        "example": '<script src="https://regulars.example/v1/tag.js" data-regulars-key="WEB-KEY" defer></script>',
+                    }
+                },
+            },
+            304: {"description": "It is as it was"},
+        },
+    },
+)
+
 OPERATING = Group(
     livez={"summary": "Alive", "responses": {200: {"description": "The process answers"}}},
     readyz={

@@ -4,6 +4,7 @@ Nothing here is an instance: each entry point builds the classes it needs once a
 win over the environment, so a command-line option and its variable are the same field. Units are in the names.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,17 @@ def _sane_shard_count(shards: int) -> int:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Browsers send an origin as scheme, host and port, and compare it as text: a path or a slash would never fit."""
+    for value in values:
+        if value != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+", value):
+            raise ValueError(f"an origin is written like https://shop.example, without a path or a slash at the end: {value!r}")
+    return values
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_origins), BeforeValidator(_comma_separated)]
 
 
 def _named(value: object) -> object:
@@ -75,7 +87,7 @@ class ApiSettings(_Settings):
     web_keys: Words = Field(default=(), repr=False)
     write_keys: Words = Field(default=(), repr=False)
     secret_keys: Words = Field(default=(), repr=False)
-    cors_origins: Words = ()
+    cors_origins: Origins = ()
     catalogue: Path = DEFAULT_CATALOGUE
     decision_deadline_ms: int = Field(default=50, ge=1, le=10_000)
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)

@@ -29,14 +29,14 @@ def add_routes(app: FastAPI, container: Container) -> None:
     async def decide(request: Request) -> JsonAnswer:
         """Which offers for these placements, now; with the event that the decision must see, if there is one."""
         started = time.monotonic()
-        caller = container.access.caller(header(request.scope, b"authorization"))
+        caller = container.access.caller(header(request.scope, b"authorization"), request.scope["query_string"])
         body = await body_of(request, container.settings.max_body_bytes)
         return await _answered(container, lambda: asked_of(body), caller, started)
 
     async def offers(request: Request) -> JsonAnswer:
         """The offers of one placement."""
         started = time.monotonic()
-        caller = container.access.caller(header(request.scope, b"authorization"))
+        caller = container.access.caller(header(request.scope, b"authorization"), request.scope["query_string"])
         return await _answered(container, lambda: asked_in(request.query_params), caller, started)
 
     async def recall(request: Request) -> Response:

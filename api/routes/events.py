@@ -40,7 +40,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
 
 async def _received(request: Request, container: Container) -> tuple[Caller, list[Item], bool]:
     scope = request.scope
-    caller = container.access.caller(header(scope, b"authorization"))
+    caller = container.access.caller(header(scope, b"authorization"), scope["query_string"])
     backfill = header(scope, b"regulars-mode").lower() == "backfill"
     if backfill and caller.is_web:
         raise Problem(403, "key.not_allowed", "history takes a write key", "Regulars-Mode")
