@@ -100,11 +100,15 @@ OURS = frozenset(
         "offer_decided",
         "identity_claimed",
         "part_handed_over",
+        "identity_released",
+        "part_released",
         "reference_changed",
         "segment_changed",
         "case_past_due",
         "price_dropped",
         "budget_spent",
+        "pos_return_voided",
+        "pos_receipts_noted",
     }
 )
 """Types that only the engine writes; a sender who uses one is refused."""

@@ -5,7 +5,15 @@ import msgspec
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import NO_STORES, Stores, decode_value, encode_canonical, payload_hash
-from engine.events.pos import PosNote, PosReturnCompleted, PosTransactionCompleted, PosTransactionVoided
+from engine.events.pos import (
+    PosCustomerIdentified,
+    PosDayClosed,
+    PosNote,
+    PosReturnCompleted,
+    PosTransactionCompleted,
+    PosTransactionVoided,
+    till_key,
+)
 from engine.ids import CustomerKey, digest_of
 from engine.moments import Millis
 
@@ -19,10 +27,12 @@ def route(event: Event) -> CustomerKey:
     if event.anonymous_id:
         return CustomerKey(f"a:{event.anonymous_id}")
     match event:
-        case PosTransactionCompleted() | PosTransactionVoided() | PosReturnCompleted():
-            return CustomerKey(f"w:{event.data.store}/{event.data.workstation}")
+        case PosTransactionCompleted() | PosTransactionVoided() | PosReturnCompleted() | PosDayClosed():
+            return CustomerKey(till_key(event.data.store, event.data.workstation))
+        case PosCustomerIdentified():
+            return CustomerKey(till_key(event.data.store or "", event.data.workstation or ""))
         case PosNote():
-            return CustomerKey(f"w:{event.data.get('store', '')}/{event.data.get('workstation', '')}"[:200])
+            return CustomerKey(till_key(str(event.data.get("store", "")), str(event.data.get("workstation", ""))))
         case _:
             return CustomerKey(f"w:{event.source}"[:200])
 

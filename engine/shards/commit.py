@@ -10,6 +10,8 @@ from engine.models.lift import ArmSums
 from engine.moments import WEEK
 from engine.profiles.profile import Profile
 from engine.shards.complaints import ComplaintSums
+from engine.shards.receipts import Receipt
+from engine.shards.sequences import Day
 
 Outcome = Literal["written", "already", "fenced"]
 
@@ -111,6 +113,7 @@ class Opened(Struct, frozen=True):
     references: dict[str, Reference] = {}
     lift: dict[tuple[str, str], ArmSums] = {}
     complaints: dict[str, ComplaintSums] = {}
+    days: dict[str, Day] = {}
 
 
 class Needs(Struct, frozen=True):
@@ -120,6 +123,7 @@ class Needs(Struct, frozen=True):
     profiles: tuple[str, ...] = ()
     seen: tuple[tuple[str, int], ...] = ()
     waiting: tuple[str, ...] = ()
+    receipts: tuple[str, ...] = ()
 
 
 class Loaded(Struct, frozen=True):
@@ -128,6 +132,7 @@ class Loaded(Struct, frozen=True):
     profiles: dict[str, Profile] = {}
     seen: dict[tuple[str, int], bytes] = {}
     waiting: dict[str, bytes] = {}
+    receipts: dict[str, Receipt] = {}
 
 
 class Facts(Struct):
@@ -150,6 +155,7 @@ class Commit(Struct):
     `leads` are the open leads of customers whose leads changed, empty where none is left.
     `timeline` are new touch points by customer, `reached` hashes of addresses that name a customer from now on, or no more
     (False), and `complaints` the counts that changed. `baskets` are what was bought together, of nobody in particular.
+    `receipts` are those of workstations by name, and `days` their days, None where one is let go of.
     """
 
     shard: int
@@ -179,6 +185,8 @@ class Commit(Struct):
     reached: list[tuple[str, str, bool]] = field(default_factory=list)
     complaints: dict[str, ComplaintSums] = field(default_factory=dict)
     baskets: list[bytes] = field(default_factory=list)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    days: dict[str, Day | None] = field(default_factory=dict)
     owner: str = ""
     facts: Facts = field(default_factory=Facts)
 

@@ -31,6 +31,16 @@ class Popularity:
         self._counts.update(changed)
         return changed
 
+    def taken_back(self, categories: tuple[str, ...], at: int) -> dict[str, tuple[float, int]]:
+        """Count a purchase no more that was counted at `at`; it counts elsewhere."""
+        changed = {}
+        for name in (ALL, *categories):
+            if name in self._counts:
+                count, last = self._counts[name]
+                changed[name] = (max(count - exp2(_RATE * (last - at)), 0.0), last)
+        self._counts.update(changed)
+        return changed
+
 
 def shares(counts: list[Mapping[str, tuple[float, int]]]) -> dict[str, float]:
     """Every category's share of all purchases lately, over all shards, as of the newest purchase among them."""

@@ -8,6 +8,7 @@ from engine.shards.commit import Commit, Loaded, Needs, Opened
 from engine.shards.complaints import ComplaintCounts
 from engine.shards.popularity import Popularity
 from engine.shards.segments import Histogram
+from engine.shards.sequences import Numbers
 from engine.shards.timers import Timers
 from engine.shards.triggers import triggers_in
 
@@ -31,6 +32,7 @@ class Shard:
         self.triggers = triggers_in(self.references)
         self.lift = dict(opened.lift)
         self.complaints = ComplaintCounts(opened.complaints)
+        self.numbers = Numbers(opened.days)
         self.inflight: deque[Commit] = deque()
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._seen: OrderedDict[tuple[str, int], dict[bytes, bytes]] = OrderedDict()

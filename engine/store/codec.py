@@ -11,6 +11,8 @@ from engine.models.lift import ArmSums
 from engine.profiles.profile import Profile
 from engine.shards.commit import ShardRecord
 from engine.shards.complaints import ComplaintSums
+from engine.shards.receipts import Receipt
+from engine.shards.sequences import Day
 
 PROFILE_FORMAT = b"\x01"
 RECORD_FORMAT = b"\x01"
@@ -22,6 +24,8 @@ _REFERENCE = msgspec.msgpack.Decoder(Reference)
 _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 _SUMS = msgspec.msgpack.Decoder(ArmSums)
 _COMPLAINTS = msgspec.msgpack.Decoder(ComplaintSums)
+_RECEIPT = msgspec.msgpack.Decoder(Receipt)
+_DAY = msgspec.msgpack.Decoder(Day)
 
 
 def encode_profile(profile: Profile) -> bytes:
@@ -87,6 +91,24 @@ def encode_complaints(sums: ComplaintSums) -> bytes:
 
 def decode_complaints(raw: bytes) -> ComplaintSums:
     return _COMPLAINTS.decode(raw)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Whose a receipt is."""
+    return _ENCODER.encode(receipt)
+
+
+def decode_receipt(raw: bytes) -> Receipt:
+    return _RECEIPT.decode(raw)
+
+
+def encode_day(day: Day) -> bytes:
+    """A workstation's day, as a field of a shard's hash."""
+    return _ENCODER.encode(day)
+
+
+def decode_day(raw: bytes) -> Day:
+    return _DAY.decode(raw)
 
 
 def arm_field(campaign: str, arm: str) -> str:

@@ -81,6 +81,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
         ),
     ),
     Family("cmp:{s}", "complaints by reason, product and store", "shard commit", "for ever"),
+    Family("till:{s}", "numbers used and sums by workstation and business day", "shard commit", "62 business days"),
+    Family(
+        "rcp:{s}:receipt",
+        "whose a receipt is, and what it came to",
+        "shard commit",
+        "120 days after its last change",
+        Personal(
+            "under which number the receipts of your purchases are",
+            "so that goods you bring back are taken off the right purchase, also without your card",
+            "contract",
+            "expires with the log",
+        ),
+    ),
     Family(
         "pend:{s}:customer",
         "events to be obeyed before they are folded",
@@ -222,6 +235,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
             "the answer that a question about you got", "so that the same question gets the same answer", "contract", "at once"
         ),
     ),
+    Family(
+        "prod:{p}:facts :changed :version",
+        "products as they were told last, and in which order they changed",
+        "product script",
+        "for ever, each until it is told anew",
+    ),
+    Family("prod:{p}:falls", "prices that fell and are still to be told to all shards", "product script, sender", "2 days"),
     Family("offers:catalogue", "names of a catalogue's offers in order, by its version", "API", "200 days from its last use"),
     Family("stock:offer", "units reserved and taken", "stock script", "with the offer"),
     Family(

@@ -68,6 +68,14 @@ def baskets(shard: int) -> str:
     return f"bask:{{{shard}}}"
 
 
+def days(shard: int) -> str:
+    return f"till:{{{shard}}}"
+
+
+def receipt(shard: int, name: str) -> str:
+    return f"rcp:{{{shard}}}:{name}"
+
+
 def popularity(shard: int) -> str:
     return f"pop:{{{shard}}}"
 
@@ -116,6 +124,13 @@ ACTIONS_DONE = "sent:{act}:done"
 
 def delivery(action_id: str) -> str:
     return f"sent:{{act}}:r:{action_id}"
+
+
+PRODUCTS = "prod:{p}:facts"
+PRODUCTS_CHANGED = "prod:{p}:changed"
+PRODUCTS_VERSION = "prod:{p}:version"
+PRICE_FALLS = "prod:{p}:falls"
+"""Products in a slot of their own: they belong to no shard."""
 
 
 def decisions(shard: int) -> str:

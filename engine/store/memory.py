@@ -10,10 +10,14 @@ from engine.shards.commit import Batch, Commit, DeadLetter, Entry, Loaded, Needs
 from engine.shards.timeline import MOST_KEPT
 from engine.store.codec import (
     decode_complaints,
+    decode_day,
     decode_profile,
+    decode_receipt,
     decode_sums,
     encode_complaints,
+    encode_day,
     encode_profile,
+    encode_receipt,
     encode_sums,
 )
 
@@ -44,6 +48,8 @@ class MemoryStore:
         self.timeline: dict[tuple[int, str], list[bytes]] = {}
         self.reached: dict[tuple[int, str], set[str]] = {}
         self.complaints: dict[int, dict[str, bytes]] = defaultdict(dict)
+        self.receipts: dict[tuple[int, str], bytes] = {}
+        self.days: dict[int, dict[str, bytes]] = defaultdict(dict)
         self.baskets: dict[int, list[bytes]] = defaultdict(list)
 
     def append(self, entries: Sequence[tuple[int, Entry]]) -> list[str]:
@@ -75,6 +81,7 @@ class MemoryStore:
             histogram=dict(self.histogram[shard]),
             references=dict(self.references[shard]),
             complaints={cell: decode_complaints(raw) for cell, raw in self.complaints[shard].items()},
+            days={name: decode_day(raw) for name, raw in self.days[shard].items()},
             lift={arm: decode_sums(raw) for arm, raw in self.lift[shard].items()},
         )
 
@@ -88,6 +95,11 @@ class MemoryStore:
                 },
                 {pair: self.seen[need.shard, *pair] for pair in need.seen if (need.shard, *pair) in self.seen},
                 {tag: self.waiting[need.shard, tag] for tag in need.waiting if (need.shard, tag) in self.waiting},
+                {
+                    name: decode_receipt(self.receipts[need.shard, name])
+                    for name in need.receipts
+                    if (need.shard, name) in self.receipts
+                },
             )
             for need in needs
         ]
@@ -146,6 +158,10 @@ class MemoryStore:
             if not found:
                 del self.reached[shard, digest]
         self.complaints[shard].update((cell, encode_complaints(sums)) for cell, sums in commit.complaints.items())
+        self.receipts.update(((shard, name), encode_receipt(one)) for name, one in commit.receipts.items())
+        self.days[shard].update((name, encode_day(day)) for name, day in commit.days.items() if day is not None)
+        for gone in [name for name, day in commit.days.items() if day is None]:
+            self.days[shard].pop(gone, None)
         return "written"
 
     def profile(self, shard: int, key: str) -> bytes | None:

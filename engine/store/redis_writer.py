@@ -11,20 +11,25 @@ from redis.exceptions import NoScriptError, RedisError
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.baskets import MOST_KEPT as MOST_BASKETS
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
+from engine.shards.receipts import KEPT_SECONDS
 from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
 from engine.store.codec import (
     arm_field,
     arm_of,
     decode_complaints,
+    decode_day,
     decode_pair,
     decode_profile,
+    decode_receipt,
     decode_record,
     decode_reference,
     decode_sums,
     encode_complaints,
+    encode_day,
     encode_pair,
     encode_profile,
+    encode_receipt,
     encode_record,
     encode_reference,
     encode_sums,
@@ -74,7 +79,8 @@ class RedisStore:
             pipe.hgetall(keys.histogram(shard))
             pipe.hgetall(keys.references(shard))
             pipe.hgetall(keys.complaints(shard))
-            offset, record, timers, gone, popularity, lift, histogram, references, complaints = pipe.execute()
+            pipe.hgetall(keys.days(shard))
+            offset, record, timers, gone, popularity, lift, histogram, references, complaints, days = pipe.execute()
         return Opened(
             shard,
             offset.decode() if offset else "0-0",
@@ -87,6 +93,7 @@ class RedisStore:
             {name.decode(): decode_reference(raw) for name, raw in references.items()},
             lift={arm_of(name): decode_sums(raw) for name, raw in lift.items()},
             complaints={cell.decode(): decode_complaints(raw) for cell, raw in complaints.items()},
+            days={name.decode(): decode_day(raw) for name, raw in days.items()},
         )
 
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
@@ -95,6 +102,7 @@ class RedisStore:
             wanted.extend(keys.profile(need.shard, key) for key in need.profiles)
             wanted.extend(keys.seen(need.shard, *pair) for pair in need.seen)
             wanted.extend(keys.waiting(need.shard, tag) for tag in need.waiting)
+            wanted.extend(keys.receipt(need.shard, name) for name in need.receipts)
         if not wanted:
             return [Loaded() for _ in needs]
         with _Reaching():
@@ -235,7 +243,8 @@ def _loaded(need: Needs, answers: Any) -> Loaded:
     }
     seen = {pair: raw for pair, raw in [(pair, next(answers)) for pair in need.seen] if raw is not None}
     waiting = {tag: raw for tag, raw in [(tag, next(answers)) for tag in need.waiting] if raw is not None}
-    return Loaded(profiles, seen, waiting)
+    receipts = {name: decode_receipt(raw) for name, raw in [(name, next(answers)) for name in need.receipts] if raw is not None}
+    return Loaded(profiles, seen, waiting, receipts)
 
 
 def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
@@ -265,12 +274,14 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.actions(shard),
         keys.complaints(shard),
         keys.baskets(shard),
+        keys.days(shard),
         *sets,
         *appended,
         *deleted,
         *settled,
         *(keys.timeline(shard, key) for key in commit.timeline),
         *(keys.reached(shard, digest) for digest, _, _ in commit.reached),
+        *(keys.receipt(shard, name) for name in commit.receipts),
     ]
     names.append(keys.leads(shard))
     values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS, commit.owner]
@@ -311,6 +322,13 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.reached))
     for _, key, is_so in commit.reached:
         values += [int(is_so), key]
+    watched = {name: day for name, day in commit.days.items() if day is not None}
+    values.append(len(watched))
+    for name, day in watched.items():
+        values += [name, encode_day(day)]
+    forgotten = [name for name in commit.days if name not in watched]
+    values += [len(forgotten), *forgotten, len(commit.receipts), KEPT_SECONDS]
+    values += [encode_receipt(one) for one in commit.receipts.values()]
     queued = {key: raw for key, raw in commit.leads.items() if raw}
     values.append(len(queued))
     for key, raw in queued.items():

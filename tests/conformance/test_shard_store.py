@@ -17,6 +17,8 @@ from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchases
 from engine.shards.commit import Commit, DeadLetter, Entry, Needs, Opened, Outgoing, ShardRecord, Totals
 from engine.shards.complaints import ComplaintSums
+from engine.shards.receipts import Receipt
+from engine.shards.sequences import Day
 from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
 from engine.store.codec import encode_profile
@@ -57,6 +59,8 @@ FULL: dict[str, Any] = {
     "timeline": {"u:ann": [b"a line", b"another"]},
     "reached": [("email-hash", "u:ann", True), ("other-hash", "u:bob", True), ("other-hash", "u:bob", False)],
     "complaints": {"damaged\x1fp-1\x1f": ComplaintSums(2, 1, 1, 5)},
+    "receipts": {"s/1/2026-03-02/7": Receipt("u:ann", True, 1990, "EUR"), "s/1/2026-03-02/8": Receipt(events=((b"{}", MARK),))},
+    "days": {"s\x1f1\x1f2026-03-02": Day((1, 4, 7, 8), 1, 8, amounts={"EUR": 5}), "s\x1f1\x1f2025-12-01": None},
     "baskets": [b"p-1\x1fp-2", b"p-3\x1e9"],
 }
 
@@ -74,7 +78,8 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
     written(held, commit_of("0-0", "5-1", **FULL))
 
     opened = held.store.open(S)
-    needs = Needs(S, ("u:ann", "u:bob", "u:new"), (("u:ann", 3), ("u:ann", 2)), ("c|1|u:ann", "c|9|u:ann"))
+    receipts = (*FULL["receipts"], "s/1/2026-03-02/9")
+    needs = Needs(S, ("u:ann", "u:bob", "u:new"), (("u:ann", 3), ("u:ann", 2)), ("c|1|u:ann", "c|9|u:ann"), receipts)
     loaded = held.store.load([needs])[0]
 
     assert replace(opened, salt=b"") == Opened(
@@ -88,10 +93,12 @@ def test_a_commit_is_found_again_whole(held: Held) -> None:
         histogram=FULL["histogram"],
         references=FULL["references"],
         complaints=FULL["complaints"],
+        days={"s\x1f1\x1f2026-03-02": FULL["days"]["s\x1f1\x1f2026-03-02"]},
     )
     assert loaded.profiles == FULL["profiles"]
     assert loaded.seen == {("u:ann", 3): MARK}
     assert loaded.waiting == {"c|1|u:ann": b"readings"}
+    assert loaded.receipts == FULL["receipts"]
     assert held.profile(S, "u:ann") == encode_profile(profile_of("u:ann"))
     assert held.stream("examples", S) == [b"x-1", b"x-2"]
     assert held.stream("decisions", S) == [b'{"id":"d"}']
@@ -379,3 +386,10 @@ def test_a_script_that_redis_forgot_is_sent_again(redis_held: OnRedis) -> None:
     written(redis_held, commit_of("1-0", "2-0", examples=[b"2"]))
 
     assert redis_held.stream("examples", S) == [b"1", b"2"]
+
+
+def test_a_day_that_is_let_go_of_is_gone(held: Held) -> None:
+    day = {"s\x1f1\x1f2026-03-02": Day((1, 4), 1, 4)}
+    written(held, commit_of("0-0", "5-1", days=day), commit_of("5-1", "6-1", days=dict.fromkeys(day)))
+
+    assert held.store.open(S).days == {}

@@ -1,7 +1,8 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
---       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets,
---       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address.
+--       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets, 16 days of workstations,
+--       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address,
+--       receipts.
 -- the last of KEYS are open leads by customer.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
@@ -25,7 +26,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 16
+local key = 17
 
 local sets = count()
 local pairs_ = {}
@@ -115,6 +116,15 @@ for i = 1, count() do
   redis.call(ARGV[at] == '1' and 'SADD' or 'SREM', KEYS[key], ARGV[at + 1])
   key = key + 1
   at = at + 2
+end
+each(count(), 2, function(items) redis.call('HSET', KEYS[16], unpack(items)) end)
+each(count(), 1, function(items) redis.call('HDEL', KEYS[16], unpack(items)) end)
+local receipts, stays = count(), ARGV[at]
+at = at + 1
+for i = 1, receipts do
+  redis.call('SET', KEYS[key], ARGV[at], 'EX', stays)
+  key = key + 1
+  at = at + 1
 end
 each(count(), 2, function(items) redis.call('HSET', KEYS[#KEYS], unpack(items)) end)
 each(count(), 1, function(items) redis.call('HDEL', KEYS[#KEYS], unpack(items)) end)
