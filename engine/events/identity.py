@@ -104,22 +104,53 @@ class IdentityUnlinked(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
+class Carried(Struct, frozen=True, array_like=True):
+    """The close of a decision's offers on its way with their part: what waits for its label is in base64."""
+
+    closes_at: int = 0
+    decision_id: str = ""
+    waiting: str = ""
+
+
 class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`part_key` belongs to customer `by`; a handover carries the part itself, as stored, in base64."""
+    """`part_key` belongs to customer `by`, or does no more; a handover carries the part itself, as stored, in base64.
+
+    `at`, `event_id` and `event_source` are those of the event that said so. `via` is the card through which it goes,
+    `forget` says that the part is to be thrown away.
+    """
 
     part_key: str
     by: str
     part: str = ""
+    offers: tuple[Carried, ...] = ()
+    at: int = 0
+    event_id: str = ""
+    event_source: str = ""
+    outright: bool = False
+    via: str = ""
+    forget: bool = False
 
 
 class IdentityClaimed(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """From the shard of a known customer to that of an identity: yours is mine. Only the engine writes this."""
+    """From the shard of a customer to that of an identity: yours is mine. Only the engine writes this."""
 
     data: Claim
 
 
 class PartHandedOver(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer: here is all that was held of it; what still arrives will be passed on. Only the engine writes this."""
+    """A part on its way to where it belongs: here is all that was held of it. Only the engine writes this."""
+
+    data: Claim
+
+
+class IdentityReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """From the shard of a customer to that of an identity: yours is not mine any more. Only the engine writes this."""
+
+    data: Claim
+
+
+class PartReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: from here on nothing more of it is passed on, so give it back. Only the engine writes this."""
 
     data: Claim
 
@@ -130,4 +161,6 @@ TYPES: dict[str, type[Event]] = {
     "identity_unlinked": IdentityUnlinked,
     "identity_claimed": IdentityClaimed,
     "part_handed_over": PartHandedOver,
+    "identity_released": IdentityReleased,
+    "part_released": PartReleased,
 }

@@ -140,6 +140,15 @@ class Consents(Struct, frozen=True, array_like=True):
             places += [(MARKETING, channel)] if PURPOSE_OF.get(channel) == purpose else []
         return [said[name] for about, name in dict.fromkeys(places) if name in (said := self.statements.get(about, {}))]
 
+    @property
+    def refusals(self) -> "Consents":
+        """The statements that permit nothing."""
+        refused = {
+            purpose: {channel: one for channel, one in said.items() if one.status != "granted"}
+            for purpose, said in self.statements.items()
+        }
+        return Consents({purpose: said for purpose, said in refused.items() if said})
+
     def merge(self, other: "Consents") -> "Consents":
         """Statements of two identities: for each purpose and channel the newest, so a withdrawal is never outvoted."""
         merged = {purpose: dict(said) for purpose, said in self.statements.items()}

@@ -19,7 +19,8 @@ class Enrolment(Struct, frozen=True, array_like=True):
     """One customer in one campaign. Spend is net, in minor units by currency.
 
     `before` is the spend of as long a time before `at` as the enrolment lasts. `mixed` says that something was decided
-    for this customer under another arm. `counted` says that the observation is over and in the sums.
+    for this customer under another arm. `counted` says that the observation is over and in the sums. `unit` is the identity
+    whose hash put the customer into the arm.
     """
 
     campaign: str = ""
@@ -33,6 +34,12 @@ class Enrolment(Struct, frozen=True, array_like=True):
     exposed: bool = False
     mixed: bool = False
     counted: bool = False
+    unit: str = ""
+
+    @property
+    def order(self) -> tuple[bool, int, str, int]:
+        """Of two enrolments of a customer in one campaign the lesser counts: one that is over, else the earlier."""
+        return not self.counted, self.at, self.arm, self.closes_at
 
     def spent(self, change: Mapping[str, int], purchases: int, at: int) -> "Enrolment":
         """After spend changed by a purchase or a return at this instant; outside its two spans nothing changes."""
@@ -83,7 +90,7 @@ class Experiment(Struct, frozen=True, array_like=True):
 
 
 def _joined(one: Enrolment, other: Enrolment) -> Enrolment:
-    first, second = sorted((one, other), key=lambda each: (not each.counted, each.at, each.arm, each.closes_at))
+    first, second = sorted((one, other), key=lambda each: each.order)
     return replace(
         first,
         exposed=first.exposed or second.exposed,

@@ -54,6 +54,15 @@ class Identity(Struct, frozen=True, array_like=True):
         """What was last told of the customer under this name, or None."""
         return self.traits.get(name, (None, 0))[0]
 
+    def without(self, key: str) -> "Identity":
+        """As if the identity had never been named beside this one."""
+        kind, _, name = key.partition(":")
+        return replace(
+            self,
+            anonymous=tuple(one for one in self.anonymous if (kind, name) != ("a", one)),
+            loyalty=tuple(one for one in self.loyalty if (kind, name) != ("l", one)),
+        )
+
     def merge(self, other: "Identity") -> "Identity":
         """Facts of two identities of one customer; of two traits the later told."""
         traits = dict(self.traits)
@@ -102,4 +111,13 @@ def _identified(facet: Identity, event: CustomerIdentified, at: int) -> Identity
     return replace(facet, traits=traits, reached_by=reached_by)
 
 
-HANDLERS: dict[str, Callable[..., Identity]] = {"customer_identified": _identified}
+def _said_of(facet: Identity, event: Event, at: int) -> Identity:
+    """Who belongs to whom is nothing that the customer did: no activity, and no trait."""
+    return facet
+
+
+HANDLERS: dict[str, Callable[..., Identity]] = {
+    "customer_identified": _identified,
+    "identity_linked": _said_of,
+    "identity_unlinked": _said_of,
+}

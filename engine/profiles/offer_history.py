@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.events.base import Event, Product
 from engine.events.offers import ChosenOffer, OfferDecided, OfferSeen
 from engine.events.orders import CouponTried, OrderCompleted
 from engine.events.pos import PosNote, PosTransactionCompleted
@@ -21,6 +22,8 @@ MOST_DISMISSED = 32
 MOST_CAMPAIGNS = 150
 SUMS = Block(("shown", "clicked", "redeemed", "dismissed"), (7.0, 28.0, 112.0))
 _SEPARATOR = "\x1f"
+What = Literal["shown", "clicked", "redeemed"]
+_DONE: dict[str, What] = {"offer_viewed": "shown", "offer_clicked": "clicked"}
 
 
 class OpenOffer(Struct, frozen=True, array_like=True):
@@ -70,7 +73,7 @@ class OfferHistory(Struct, frozen=True, array_like=True):
     reached: dict[str, int] = {}
     """Campaigns of which something was shown, and when first."""
 
-    def happened(self, index: int, what: Literal["shown", "clicked", "redeemed"], at: int) -> "OfferHistory":
+    def happened(self, index: int, what: What, at: int) -> "OfferHistory":
         """An open offer was shown, clicked or redeemed, once each; a click or a redemption of an offer proves it was shown."""
         offer = self.open[index]
         if at < offer.decided_at or at > offer.closes_at:
@@ -202,8 +205,13 @@ def _find(facet: OfferHistory, decision_id: str, offer_id: str) -> int:
     return -1
 
 
+def done_by(event: Event) -> What:
+    """What an event of an offer says was done with it."""
+    return _DONE.get(event.type, "redeemed")
+
+
 def _seen(facet: OfferHistory, event: OfferSeen, at: int) -> OfferHistory:
-    what = {"offer_viewed": "shown", "offer_clicked": "clicked"}.get(event.type, "redeemed")
+    what = done_by(event)
     offer_id = event.offer_id or str(event.data.get("offer_id", ""))
     decision_id = event.decision_id or str(event.data.get("decision_id", ""))
     index = _find(facet, decision_id, offer_id)
@@ -211,7 +219,30 @@ def _seen(facet: OfferHistory, event: OfferSeen, at: int) -> OfferHistory:
         if not offer_id:
             return facet
         return replace(facet._tallied(offer_id, "dismissed", at), dismissed=_dismissed({offer_id: at}, facet.dismissed))
-    return facet.happened(index, what, at) if index >= 0 else facet  # type: ignore[arg-type]
+    return facet.happened(index, what, at) if index >= 0 else facet
+
+
+def coupons_of(event: OrderCompleted | PosTransactionCompleted) -> set[str]:
+    """Coupons used with a purchase."""
+    goods: tuple[Product, ...]
+    besides: tuple[str | None, ...]
+    if isinstance(event, OrderCompleted):
+        goods, besides = event.data.products, (event.data.coupon,)
+    else:
+        goods, besides = event.data.lines, event.data.coupons
+    return {coupon for coupon in (*(line.coupon for line in goods), *besides) if coupon}
+
+
+def names_in(joined: str) -> list[str]:
+    """Categories or products of an open offer."""
+    return joined.split(_SEPARATOR) if joined else []
+
+
+def coupon_tried(event: CouponTried | PosNote) -> str:
+    """The coupon that an event says was used; empty for none."""
+    if isinstance(event, PosNote):
+        return str(event.data.get("coupon", event.data.get("coupon_id", "")))
+    return event.data.coupon or event.data.coupon_id or ""
 
 
 def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted, at: int) -> OfferHistory:
@@ -222,11 +253,7 @@ def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted
         return facet
     categories = {line.category for line in goods if line.category}
     products = {line.product_id for line in goods if line.product_id}
-    coupons = {line.coupon for line in goods if line.coupon}
-    if isinstance(event, OrderCompleted):
-        coupons |= {event.data.coupon} if event.data.coupon else set()
-    else:
-        coupons |= set(event.data.coupons)
+    coupons = coupons_of(event)
     for index, offer in enumerate(facet.open):
         if offer.redeemed_at or not offer.viewed_at:
             continue
@@ -243,10 +270,7 @@ def _bought(facet: OfferHistory, event: OrderCompleted | PosTransactionCompleted
 
 
 def _coupon(facet: OfferHistory, event: CouponTried | PosNote, at: int) -> OfferHistory:
-    if isinstance(event, PosNote):
-        coupon = str(event.data.get("coupon", event.data.get("coupon_id", "")))
-    else:
-        coupon = event.data.coupon or event.data.coupon_id or ""
+    coupon = coupon_tried(event)
     for index, offer in enumerate(facet.open):
         if coupon and offer.redeemed_when == "coupon" and offer.coupon == coupon:
             facet = facet.happened(index, "redeemed", at)

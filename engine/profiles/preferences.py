@@ -64,6 +64,12 @@ class Preferences(Struct, frozen=True, array_like=True):
         """Whether offers on a channel are unwanted."""
         return bool(self.channels) and _said(self.channels, channel) is False
 
+    @property
+    def refusals(self) -> "Preferences":
+        """What is not wanted."""
+        topics = {name: said for name, said in self.topics.items() if not said[0]}
+        return Preferences(topics, {name: said for name, said in self.channels.items() if not said[0]})
+
     def merge(self, other: "Preferences") -> "Preferences":
         """Wishes of two identities of one customer."""
         return Preferences(

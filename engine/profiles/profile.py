@@ -30,6 +30,7 @@ from engine.profiles.feedback import Feedback
 from engine.profiles.goods import Goods
 from engine.profiles.identity import Identity
 from engine.profiles.leads import Leads
+from engine.profiles.links import NO_LINKS, Links
 from engine.profiles.loyalty import Loyalty
 from engine.profiles.membership import Membership
 from engine.profiles.offer_history import OfferHistory
@@ -125,6 +126,7 @@ class Profile(Struct, frozen=True, array_like=True):
     `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event
     folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more. `standing` is
     where the customer stood among all when their shard last looked, `membership` the tier of the programme they were held in.
+    `links` are the identities said to be theirs.
     """
 
     key: str = ""
@@ -135,6 +137,7 @@ class Profile(Struct, frozen=True, array_like=True):
     moved_to: str = ""
     standing: Standing = Standing()
     membership: Membership = Membership()
+    links: Links = NO_LINKS
 
     def after(self, event: Event) -> "Profile":
         """The customer after one of their events. Pure: the same event gives the same profile anywhere."""
@@ -145,7 +148,7 @@ class Profile(Struct, frozen=True, array_like=True):
         part = self.parts.get(part_key, NO_PART).after(event, at)
         parts = {**self.parts, part_key: part}
         arrived, events = max(self.arrived_at, arrived), self.events + 1
-        return Profile(self.key, parts, self.next_boundary, arrived, events, "", self.standing, self.membership)
+        return Profile(self.key, parts, self.next_boundary, arrived, events, "", self.standing, self.membership, self.links)
 
     @property
     def whole(self) -> Part:
@@ -156,8 +159,16 @@ class Profile(Struct, frozen=True, array_like=True):
 
     @property
     def first_identity(self) -> str:
-        """The identity seen first (ties by name): what group assignment hangs on, so that joining identities commutes."""
-        return min(self.parts, key=lambda key: (self.parts[key].identity.first_at, key), default=self.key)
+        """The identity seen first (ties by name), so that joining identities commutes. One that was only named was not seen."""
+        seen = [(part.identity.first_at, key) for key, part in self.parts.items() if part.identity.first_at]
+        return min(seen)[1] if seen else self.key
+
+    @property
+    def unit(self) -> str:
+        """What the assignment to groups hangs on: the identity under which the customer was first counted in an experiment,
+        else the one seen first. So nobody who is counted changes sides, whichever identities are joined or parted later."""
+        counted = [(one.at, one.unit) for part in self.parts.values() for one in part.experiment.enrolments if one.unit]
+        return min(counted)[1] if counted else self.first_identity
 
     def part_of(self, key: str) -> Part:
         """What is held of one identity."""
@@ -166,6 +177,10 @@ class Profile(Struct, frozen=True, array_like=True):
     def with_part(self, key: str, part: Part) -> "Profile":
         """With one part put in or replaced."""
         return replace(self, parts={**self.parts, key: part})
+
+    def without_part(self, key: str) -> "Profile":
+        """With one part taken out."""
+        return replace(self, parts={name: part for name, part in self.parts.items() if name != key})
 
     def may_profile(self, now: int, default: bool) -> bool:
         """Whether what the customer did may be judged: what they said last, else `default`."""

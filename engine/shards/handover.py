@@ -1,27 +1,54 @@
-"""From anonymous to known: a part moves from the key of an identity to the key of its customer.
+"""From anonymous to known and back: a part moves from the key of an identity to the key of its customer, and home again.
 
-Two keys may live in two shards, so nothing here is one transaction; it is three entries, each folded once by its own shard
-and passed on through the outbox of the commit that folded the one before. The first event that names a user and
-another identity makes the user's shard claim the identity; the identity's shard hands its part over and from then on
-forwards what arrives, under the event's own fingerprint; the user's shard puts the part in. A crash repeats an entry, and a
-repeat is known by its fingerprint.
+Two keys may live in two shards, so nothing here is one transaction; it is a few entries, each folded once by its own shard
+and passed on through the outbox of the commit that folded the one before. What one shard tells another arrives in the order in
+which it was told, and a repeat after a crash is known by its fingerprint.
+
+Joining takes three. The first event that names an identity beside a customer makes the customer's shard *claim* it; the
+identity's shard hands its part over and from then on forwards what arrives, under the event's own fingerprint; the customer's
+shard puts the part in. A user claims cards and browsers, a card claims browsers, and a card that is claimed brings its
+browsers along; so there are chains and no loops. The first claim stands until its customer lets go: what a browser did and does
+while nobody is logged in belongs to one customer at a time.
+
+Parting takes four. `identity_unlinked` makes the customer's shard *release* the identity; the identity's shard forwards no more
+and answers so, behind the last event that it did forward; the customer's shard takes the part out, which by then is complete, and
+sends it home, where it is joined with what has arrived since. A part that comes home when its identity was claimed again goes on
+to where that is.
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from engine.events.base import Event
-from engine.events.identity import Claim, IdentityClaimed, PartHandedOver
-from engine.events.routing import admitted
+from engine.events.identity import (
+    Carried,
+    Claim,
+    IdentityClaimed,
+    IdentityLinked,
+    IdentityReleased,
+    IdentityUnlinked,
+    PartHandedOver,
+    PartReleased,
+)
+from engine.events.routing import admitted, route
 from engine.ids import digest_of, shard_of
 from engine.profiles.identity import MOST_IDENTITIES
+from engine.profiles.links import Change, Link
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Entry, Outgoing
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
+_CLAIMS = ("u:", "l:")
+_NAMES: dict[type[Event], str] = {
+    IdentityClaimed: "identity_claimed",
+    PartHandedOver: "part_handed_over",
+    IdentityReleased: "identity_released",
+    PartReleased: "part_released",
+}
 
 
 class Handover:
@@ -30,45 +57,144 @@ class Handover:
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def claims(self, before: Profile, event: Event) -> list[Outgoing]:
-        """What a known customer's event claims: the identities named beside the user for the first time."""
-        if not before.key.startswith("u:") or not (event.anonymous_id or event.loyalty_id):
-            return []
-        known = before.part_of(before.key).identity
-        named = [
-            f"{kind}:{name}"
-            for kind, name, names in (("a", event.anonymous_id, known.anonymous), ("l", event.loyalty_id, known.loyalty))
-            if name and name not in names and len(names) < MOST_IDENTITIES
-        ]
-        return [self._sent(IdentityClaimed, event, part_key, Claim(part_key=part_key, by=before.key)) for part_key in named]
+    def named(self, profile: Profile, event: Event, at: int) -> tuple[Profile, list[Outgoing]]:
+        """A customer's event names other identities: the customer with what it says of them, and what is claimed or released."""
+        if not profile.key.startswith(_CLAIMS):
+            return profile, []
+        going: list[Outgoing] = []
+        for key in _others(event, profile.key):
+            links, outright = profile.links, isinstance(event, IdentityLinked | IdentityUnlinked)
+            if key in links.by_key and not outright:
+                continue
+            said = Link(at, not isinstance(event, IdentityUnlinked), outright, event.id, event.source)
+            if said.linked and key not in links.by_key and _is_full(profile, key[0]):
+                continue
+            heard = links.heard(key, said)
+            if heard is links:
+                continue
+            before, now = links.linked(key), heard.linked(key)
+            claim = _claim(key, profile.key, heard.by_key[key])
+            if now and (not before or outright):
+                going.append(self._sent(IdentityClaimed, event, key, claim))
+            elif not now and (before or key in profile.parts):
+                going.append(self._sent(IdentityReleased, event, heard.by_key[key].via or key, claim))
+            profile = replace(profile, links=heard)
+        return profile, going
 
-    def handed_over(self, profile: Profile, event: IdentityClaimed) -> tuple[Profile, list[Outgoing]]:
-        """The identity's side: an empty profile that remembers where its part went. The first claim stands."""
+    def handed_over(
+        self, profile: Profile, event: IdentityClaimed, offers: dict[str, tuple[Carried, ...]]
+    ) -> tuple[Profile, list[Outgoing]]:
+        """The identity's side: its part and those it holds go to who claims it first, with `offers` that are still open by part.
+
+        What is left is empty and remembers where everything went.
+        """
         if profile.moved_to:
             return profile, []
-        claim = event.data
-        part = profile.part_of(profile.key)
-        part = replace(part, offers=replace(part.offers, open=()))
-        carried = Claim(part_key=claim.part_key, by=claim.by, part=b64encode(_ENCODER.encode(part)).decode())
-        left = Profile(profile.key, arrived_at=profile.arrived_at, events=max(profile.events, 1), moved_to=claim.by)
-        return left, [self._sent(PartHandedOver, event, claim.by, carried)]
+        claim, going = event.data, []
+        for key in (profile.key, *sorted(name for name in profile.parts if name != profile.key)):
+            told = claim if key == profile.key else _claim(key, profile.key, profile.links.by_key.get(key, Link()))
+            going.append(self._carried(event, claim.by, key, told, profile.part_of(key), offers.get(key, ()), profile.key))
+        left = Profile(
+            profile.key,
+            arrived_at=profile.arrived_at,
+            events=max(profile.events, 1),
+            moved_to=claim.by,
+            links=profile.links,
+        )
+        return left, going
 
     def received(self, profile: Profile, event: PartHandedOver) -> Profile:
-        """The customer's side: the part is put in, joined with what was forwarded before it came."""
+        """A part is put in, joined with what was forwarded before it came."""
         claim = event.data
-        part = _PART.decode(b64decode(claim.part)).merge(profile.part_of(claim.part_key))
-        changed = profile.with_part(claim.part_key, part)
-        return replace(changed, events=changed.events + 1)
+        key = claim.part_key
+        part = _PART.decode(b64decode(claim.part)).merge(profile.part_of(key))
+        links = profile.links
+        if key != profile.key:
+            if key not in links.by_key:
+                links = links.heard(key, Link(claim.at, True, claim.outright, claim.event_id, claim.event_source))
+            via = claim.via if claim.via != profile.key else ""
+            links = links.through(key, via or (claim.by if claim.by not in (profile.key, key) else ""))
+            if key not in profile.parts:
+                links = links.noted(Change(claim.at, "joined", key, claim.event_id, claim.event_source))
+        changed = profile.with_part(key, part)
+        return replace(changed, events=changed.events + 1, links=links)
+
+    def released(self, profile: Profile, event: IdentityReleased) -> tuple[Profile, list[Outgoing]]:
+        """The identity's side: it forwards no more. One that came through a card is let go by the card."""
+        claim = event.data
+        if profile.moved_to != claim.by:
+            return profile, []
+        if claim.part_key != profile.key:
+            return profile, [self._sent(IdentityReleased, event, claim.part_key, replace(claim, by=profile.key))]
+        answer = [] if claim.forget else [self._sent(PartReleased, event, claim.by, claim)]
+        return replace(profile, moved_to=""), answer
+
+    def forgotten(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
+        """The identity is erased: who holds its part throws it away."""
+        claim = Claim(part_key=profile.key, by=profile.moved_to, at=at, forget=True)
+        return [self._sent(PartReleased, event, profile.moved_to, claim)]
+
+    def let_go(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
+        """The customer is erased: identities that were claimed and whose part is not there remember the customer no more."""
+        return [
+            self._sent(IdentityReleased, event, one.via or key, Claim(part_key=key, by=profile.key, at=at, forget=True))
+            for key, one in sorted(profile.links.by_key.items())
+            if one.linked and key not in profile.parts
+        ]
+
+    def parted(
+        self, profile: Profile, event: PartReleased, offers: dict[str, tuple[Carried, ...]]
+    ) -> tuple[Profile, list[Outgoing]]:
+        """The customer's side: the part is taken out with those that came through it, and sent home.
+
+        A refusal of consent stays with both: each may have meant it. One to be forgotten is thrown away, and what came through
+        it is claimed by the customer's own name.
+        """
+        claim, going = event.data, []
+        for key in leaving(profile, claim.part_key):
+            if claim.forget and key == claim.part_key:
+                profile = _without(profile, key)
+                continue
+            if claim.forget:
+                back = replace(claim, part_key=key, by=claim.part_key)
+                going.append(self._sent(IdentityReleased, event, key, back))
+                going.append(self._sent(IdentityClaimed, event, key, _claim(key, profile.key, profile.links.by_key[key])))
+                profile = replace(profile, links=profile.links.through(key, ""))
+                continue
+            part = profile.part_of(key)
+            profile = profile.without_part(key)
+            told = Change(claim.at, "parted", key, claim.event_id, claim.event_source)
+            profile = replace(profile, links=profile.links.through(key, "").noted(told))
+            profile, part = _refusing(profile, part)
+            going.append(self._carried(event, claim.part_key, key, claim, part, offers.get(key, ()), claim.part_key))
+        return replace(profile, events=profile.events + 1), going
 
     def forwarded(self, profile: Profile, entry: Entry) -> Outgoing:
         """An event of an identity that has moved, on its way to its customer."""
         return Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
 
+    def _carried(
+        self, cause: Event, target: str, key: str, told: Claim, part: Part, offers: Sequence[Carried], via: str
+    ) -> Outgoing:
+        """A part on its way to `target`."""
+        carried = Claim(
+            part_key=key,
+            by=target,
+            part=b64encode(_ENCODER.encode(part)).decode(),
+            offers=tuple(offers),
+            at=told.at,
+            event_id=told.event_id,
+            event_source=told.event_source,
+            outright=told.outright,
+            via=via if via != key else "",
+        )
+        return self._sent(PartHandedOver, cause, target, carried)
+
     def _sent(self, kind: type[Event], cause: Event, target: str, claim: Claim) -> Outgoing:
-        name = "claim" if kind is IdentityClaimed else "part"
+        parts = (claim.part_key, claim.by, target, cause.source, cause.id)
         event = kind(
-            id=f"{name}-{digest_of(claim.part_key.encode(), claim.by.encode(), cause.id.encode()).hex()}",
-            type="identity_claimed" if kind is IdentityClaimed else "part_handed_over",
+            id=f"{_NAMES[kind]}-{digest_of(*(part.encode() for part in parts)).hex()}",
+            type=_NAMES[kind],
             time=cause.time,
             source="regulars",
             received_at=cause.received_at,
@@ -77,3 +203,52 @@ class Handover:
         )
         ready = admitted(event)
         return Outgoing(shard_of(target, self._shards), target, ready.entry, ready.fingerprint)
+
+
+def leaving(profile: Profile, key: str) -> list[str]:
+    """The parts that go where this identity goes: its own, and those that came through it."""
+    through = [name for name, one in profile.links.by_key.items() if one.via == key]
+    return [name for name in (key, *sorted(through)) if name in profile.parts and name != profile.key]
+
+
+def _others(event: Event, holder: str) -> list[str]:
+    """Identities that the event names beside its own."""
+    named = [
+        f"{kind}:{name}"
+        for kind, name in (("l", event.loyalty_id), ("a", event.anonymous_id))
+        if name and (kind != "l" or holder[0] == "u")
+    ]
+    own = route(event)
+    return [key for key in named if key not in (own, holder)]
+
+
+def _is_full(profile: Profile, kind: str) -> bool:
+    return sum(one.linked and key[0] == kind for key, one in profile.links.by_key.items()) >= MOST_IDENTITIES
+
+
+def _claim(key: str, by: str, said: Link) -> Claim:
+    return Claim(part_key=key, by=by, at=said.at, event_id=said.event_id, event_source=said.source, outright=said.outright)
+
+
+def _refusing(profile: Profile, part: Part) -> tuple[Profile, Part]:
+    """What either has refused, both have."""
+    own = profile.part_of(profile.key)
+    rest = profile.whole
+    kept = replace(
+        own,
+        consent=own.consent.merge(part.consent.refusals),
+        preferences=own.preferences.merge(part.preferences.refusals),
+    )
+    gone = replace(
+        part,
+        consent=part.consent.merge(rest.consent.refusals),
+        preferences=part.preferences.merge(rest.preferences.refusals),
+    )
+    return (profile.with_part(profile.key, kept) if kept != own else profile), gone
+
+
+def _without(profile: Profile, key: str) -> Profile:
+    """As if the identity had never been there."""
+    profile = replace(profile.without_part(key), links=profile.links.without(key))
+    parts = {name: replace(part, identity=part.identity.without(key)) for name, part in profile.parts.items()}
+    return replace(profile, parts=parts)

@@ -32,8 +32,9 @@ def decode_queued(raw: bytes) -> tuple[Queued, ...]:
 
 def followed(commit: Commit, histogram: Histogram, before: Profile, after: Profile) -> None:
     """Keep the open leads of a customer beside an event that changed them; without any the customer leaves the queue."""
+    one_less = len(after.parts) < len(before.parts) and before.whole.leads != after.whole.leads
     for name, part in after.parts.items():
-        if part.leads is not before.parts.get(name, NO_PART).leads:
+        if one_less or part.leads is not before.parts.get(name, NO_PART).leads:
             found = [
                 Queued(lead_id, lead.amount, lead.currency, lead.qualified_at > 0, lead.told_at)
                 for lead_id, lead in sorted(after.whole.leads.open.items())

@@ -10,8 +10,6 @@ before an event is folded its customer is scored at every boundary that has pass
 whatever is due by then happens, in order of (due, tag).
 """
 
-from typing import NamedTuple
-
 import msgspec
 from msgspec.structs import replace
 
@@ -22,10 +20,10 @@ from engine.events.base import Event
 from engine.events.budgets import BudgetSpent
 from engine.events.consent import ConsentUpdated, ErasureRequested
 from engine.events.decode import decode_canonical, times_of
-from engine.events.identity import IdentityClaimed, PartHandedOver
+from engine.events.identity import IdentityClaimed, IdentityReleased, PartHandedOver, PartReleased
 from engine.events.offers import OURS, OfferDecided
 from engine.events.orders import OrderCompleted
-from engine.events.pos import PosTransactionCompleted
+from engine.events.pos import PosNoted, PosTransactionCompleted
 from engine.events.prices import PriceDropped
 from engine.events.reference import ReferenceChanged
 from engine.events.roster import OBEYED_AT_ONCE
@@ -39,7 +37,7 @@ from engine.moments import DAY, HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import Purchase, Purchases
-from engine.shards import baskets, budgets, campaigns, leads, trials
+from engine.shards import baskets, budgets, campaigns, leads, responses, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
     Batch,
@@ -55,10 +53,13 @@ from engine.shards.commit import (
 )
 from engine.shards.handover import Handover
 from engine.shards.labels import READINGS, Labels
+from engine.shards.moving import BRINGS_OFFERS, Moving
+from engine.shards.reading import Prepared, Read
 from engine.shards.relations import Relations
 from engine.shards.segments import Following, value_example
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
+from engine.shards.tills import OF_TILLS, Tills, receipts_in
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
 
@@ -69,25 +70,6 @@ SEEN_WEEKS = 3
 LIVE_MS, STAYS_MS = HOUR, DAY
 """An event that arrives within `LIVE_MS` of happening shows that the shard follows the present; what a feed brings late does not
 take it out of a present that it has reached within `STAYS_MS`."""
-
-
-class Read(NamedTuple):
-    """An entry that is decoded: when its event happened and came in, whether its time lay too far ahead, and the week of
-    arrival that a duplicate is looked up in."""
-
-    event: Event | Rejected | None
-    at: int = 0
-    arrived: int = 0
-    from_the_future: bool = False
-    week: int = 0
-
-
-class Prepared(NamedTuple):
-    """A batch that is decoded, with what it needs."""
-
-    batch: Batch
-    entries: list[Read]
-    needs: Needs
 
 
 class ShardProcessor:
@@ -112,6 +94,7 @@ class ShardProcessor:
         entries: list[Read] = []
         keys: dict[str, None] = {}
         pairs: dict[tuple[str, int], None] = {}
+        receipts: list[str] = []
         reach = shard.record.watermark
         for entry in batch.entries:
             if entry.tick:
@@ -123,16 +106,25 @@ class ShardProcessor:
             week = seen_week(arrived)
             entries.append(Read(event, at, arrived, ahead, week))
             keys[key] = None
+            if key[0] == "w":
+                receipts.extend(receipts_in(event))
             pairs[key, week] = pairs[key, week - 1] = None
             if not ahead and at - self.lateness_ms > reach:
                 reach = at - self.lateness_ms
-        waiting = []
+        waiting = [
+            tag
+            for entry, read in zip(batch.entries, entries, strict=True)
+            if isinstance(read.event, BRINGS_OFFERS)
+            for tag in shard.timers.offers_of(entry.key)
+        ]
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys[customer] = None
             if kind in WAITING:
                 waiting.append(tag)
-        return Prepared(batch, entries, Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting)))
+        found = tuple(dict.fromkeys(receipts))
+        needs = Needs(batch.shard, shard.missing(keys), shard.missing_seen(pairs), tuple(waiting), found)
+        return Prepared(batch, entries, needs)
 
     def process(self, shard: Shard, prepared: Prepared, loaded: Loaded) -> Commit:
         """Fold the batch. The commit holds all that changed; `shard` is ahead of the store until it is acknowledged."""
@@ -149,9 +141,11 @@ class ShardProcessor:
         following = Following(self._segments, shard.histogram, shard.references, commit)
         alarms = Alarms(shard.timers, commit, loaded.waiting, shard.inflight)
         relations = Relations(self._service, shard.complaints, alarms, commit, self.lateness_ms, self._shards)
-        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, alarms, following, relations)
+        tills = Tills(self._shards, shard.numbers, shard.popularity, commit, loaded.receipts, shard.inflight)
+        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, alarms, following, relations, tills)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
+        tills.flush()
         # What was set again after it had gone off stays.
         commit.waiting_done = [tag for tag in commit.waiting_done if tag not in commit.waiting]
         commit.record = ShardRecord(run.watermark, run.totals(), run.present, following.versions)
@@ -174,8 +168,9 @@ class _Run:
         alarms: Alarms,
         segments: Following,
         relations: Relations,
+        tills: Tills,
     ) -> None:
-        self._relations = relations
+        self._relations, self._tills = relations, tills
         self._segments = segments
         self._labels = labels
         self._handover = handover
@@ -185,6 +180,7 @@ class _Run:
         self._alarms = alarms
         self._occasions = Occasions(shard.triggers, shard.timers, self._alarms, commit, lateness_ms, shard.salt)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
+        self._moving = Moving(handover, shard, commit, alarms, relations, segments, self._tiers)
         self.watermark = shard.record.watermark
         self.live = self.present = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
@@ -192,7 +188,8 @@ class _Run:
 
     def totals(self) -> Totals:
         past_due = self._counts["cases_past_due"] + self._relations.past_due
-        return Totals(**{**self._counts, "cases_past_due": past_due})
+        purchases, spend = self._counts["purchases"] + self._tills.purchases, self._tills.with_spend(self._counts["spend"])
+        return Totals(**{**self._counts, "cases_past_due": past_due, "purchases": purchases, "spend": spend})
 
     def entry(self, entry: Entry, read: Read) -> None:
         event = read.event
@@ -208,6 +205,9 @@ class _Run:
             self._segments.refer(event)
             if event.data.name == TRIGGERS:
                 self._occasions.triggers = self._shard.triggers = triggers_in(self._shard.references)
+            return
+        if isinstance(event, PosNoted):
+            self._tills.noted(event)
             return
         if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
@@ -247,16 +247,13 @@ class _Run:
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         self.present = self.live or (self.present and self._front(at) >= read.arrived - STAYS_MS)
-        if isinstance(event, ErasureRequested):
-            self._left(profile)
-            self._relations.erased(profile, at)
-            self._erase(entry.key, read.week)
-        elif isinstance(event, IdentityClaimed):
-            self._left(profile)
-            self._relations.left(profile)
-            changed, going = self._handover.handed_over(profile, event)
-            self._commit.outbox.extend(going)
-            self._store(changed)
+        if entry.key[0] == "w" and isinstance(event, OF_TILLS):
+            if not self._tills.nobodys(event, entry, at, read.arrived):
+                return
+        elif isinstance(event, ErasureRequested):
+            self._moving.erased(profile, event, at, range(read.week - SEEN_WEEKS, read.week + 1))
+        elif isinstance(event, IdentityClaimed | IdentityReleased):
+            self._store(self._moving.asked(profile, event))
         elif profile.moved_to:
             self._commit.outbox.append(self._handover.forwarded(profile, entry))
             return
@@ -269,6 +266,8 @@ class _Run:
             self._store(after)
             self._relations.happened(before, after, event, at)
             self._occasions.happened(before, after, event, at, self._front(at), self.live)
+            if isinstance(event, OF_TILLS):
+                self._tills.happened(event, route(event), at, read.arrived)
         if event.type not in OURS and not derived(event):
             self._count("events")
             self._commit.facts.arrivals.append(read.arrived)
@@ -279,21 +278,22 @@ class _Run:
             self._count("late")
         self._advance(at - self._lateness_ms)
 
-    def _left(self, profile: Profile) -> None:
-        self._segments.left(profile)
-        self._tiers.left(profile)
-        leads.left(self._commit, self._shard.histogram, profile)
-
     def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
         if isinstance(event, PartHandedOver):
-            joined = trials.joined(self._handover.received(before, event))
-            self._commit.histogram.update(self._shard.histogram.add(campaigns.joined(before, joined)))
-            self._closes(joined, trials.closing(joined))
-            return self._judged(self._stood(self._scheduled(joined, read.at), read.at), read.at)
+            came = self._moving.joined(before, event)
+            return self._settled(self._responded(came, responses.caught_up(came, event.data.part_key), read.at), read.at)
+        if isinstance(event, PartReleased):
+            return self._settled(self._moving.parted(before, event), read.at)
         if event.anonymous_id or event.loyalty_id:
-            self._commit.outbox.extend(self._handover.claims(before, event))
+            before = self._moving.named(before, event, read.at)
         part_key = route(event)
         return self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
+
+    def _settled(self, profile: Profile, at: int) -> Profile:
+        """After a part came or went."""
+        profile = trials.recounted(profile)
+        self._closes(profile, trials.closing(profile))
+        return self._judged(self._stood(self._scheduled(profile, at), at), at)
 
     def _follow(self, before: Profile, after: Profile, part_key: str, event: Event, at: int) -> Profile:
         """What an event sets off beside its fold: exact totals, popularity, the next boundary, offers that wait."""
@@ -302,11 +302,6 @@ class _Run:
         old, new = before.part_of(part_key), after.part_of(part_key)
         if new.purchases is not old.purchases:
             after = self._bought(old, new.purchases, after, event, at)
-        if new.offers is not old.offers:
-            for name in ("decided", "shown", "clicked", "redeemed"):
-                self._count(f"offers_{name}", getattr(new.offers, name) - getattr(old.offers, name))
-            self._commit.histogram.update(self._shard.histogram.add(campaigns.moved(before, part_key, new.offers)))
-            self._commit.outbox.extend(budgets.spent(after, old.offers, new.offers, self._commit.shard, after.arrived_at))
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))
@@ -314,7 +309,19 @@ class _Run:
                 self._alarms.wait(tag, due, waiting)
         if isinstance(event, ConsentUpdated) and event.data.purpose == PROFILING:
             after = self._judged(self._stood(after, at), at)
-        return trials.responded(after, old.offers, new.offers, at)
+        return self._responded(before, responses.answered(after, part_key, event, at), at)
+
+    def _responded(self, before: Profile, after: Profile, at: int) -> Profile:
+        """What was done with offers, under whichever identity they were made: totals, budgets, enrolments."""
+        for key, part in after.parts.items():
+            old, new = before.part_of(key).offers, part.offers
+            if new is not old:
+                for name in ("decided", "shown", "clicked", "redeemed"):
+                    self._count(f"offers_{name}", getattr(new, name) - getattr(old, name))
+                self._commit.histogram.update(self._shard.histogram.add(campaigns.moved(before, key, new)))
+                self._commit.outbox.extend(budgets.spent(after, old, new, self._commit.shard, after.arrived_at))
+                after = trials.responded(after, old, new, at)
+        return after
 
     def _judged(self, profile: Profile, at: int) -> Profile:
         """The customer; where they do not want to be profiled, what was read of them and waits for its label is forgotten.
@@ -419,21 +426,8 @@ class _Run:
         for arm, one in observed:
             sums = self._shard.lift.get(arm, ArmSums()).with_customer(one)
             self._shard.lift[arm] = self._commit.lift[arm] = sums
-        if observed:
+        if changed is not profile:
             self._store(changed)
-
-    def _erase(self, key: str, week: int) -> None:
-        self._commit.profiles.pop(key, None)
-        self._shard.forget(key)
-        name = erased_name(key, self._shard.salt)
-        self._shard.gone.add(name)
-        self._commit.erased[key] = name
-        for held in range(week - SEEN_WEEKS, week + 1):
-            self._commit.seen.pop((key, held), None)
-            self._commit.unseen.append((key, held))
-        for tag in self._shard.timers.of(key):
-            self._alarms.drop(tag)
-            self._alarms.take(tag)
 
     def _store(self, profile: Profile) -> None:
         if profile.key in self._commit.erased or not profile.events:

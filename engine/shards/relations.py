@@ -62,6 +62,15 @@ class Relations:
         self.past_due -= service.past_due
         self._drop(profile.key)
 
+    def parted(self, before: Profile, after: Profile) -> None:
+        """An identity with its cases is counted elsewhere from now on."""
+        gone, rest = before.whole.service, after.whole.service
+        self._reached(before, after)
+        self._commit.complaints.update(self._counts.left(counted(gone)))
+        self._commit.complaints.update(self._counts.move({}, counted(rest)))
+        self.past_due += rest.past_due - gone.past_due
+        self._alarm(rest, after.key)
+
     def erased(self, profile: Profile, at: int) -> None:
         """The customer is forgotten, and with them what lies under the keys of their other identities."""
         service = profile.whole.service
@@ -105,6 +114,9 @@ class Relations:
     def _changed(self, before: Service, after: Service, key: str) -> None:
         self._commit.complaints.update(self._counts.move(counted(before), counted(after)))
         self.past_due += after.past_due - before.past_due
+        self._alarm(after, key)
+
+    def _alarm(self, after: Service, key: str) -> None:
         due = self._next(after)
         if due:
             self._alarms.set(relation_tag(key), due - self._lateness_ms)

@@ -48,6 +48,8 @@ class Tiers:
         """The customer after an event, with the tier they are held in."""
         if before.parts is after.parts or not has_customer(after.key) or not self.programme.tiers:
             return after
+        if len(after.parts) < len(before.parts):
+            return self._judged(after, front, live)
         for name, part in after.parts.items():
             old = before.parts.get(name, NO_PART)
             if part.purchases is not old.purchases or part.loyalty is not old.loyalty:

@@ -19,7 +19,8 @@ MOST_KEPT = 50
 NOT_KEPT = frozenset(
     """page_viewed session_started products_searched product_list_viewed product_clicked product_viewed product_added
     product_removed cart_viewed checkout_started checkout_step_completed offer_decided offer_viewed identity_claimed
-    part_handed_over reference_changed erasure_requested pos_item_scanned pos_day_closed message_delivered""".split()  # noqa: SIM905
+    part_handed_over identity_released part_released reference_changed erasure_requested pos_item_scanned pos_day_closed
+    message_delivered""".split()  # noqa: SIM905
 )
 _WORDS = 120
 _REFERENCES = ("complaint_id", "case_id", "claim_id", "order_id", "service_id", "product_id", "survey_id", "lead_id")

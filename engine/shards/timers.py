@@ -92,6 +92,7 @@ class Timers:
         self._heap = [(at, tag) for tag, at in self._due.items()]
         heapq.heapify(self._heap)
         self._watchers: dict[str, set[str]] = {}
+        self._offered: dict[str, set[str]] = {}
         for tag in self._due:
             self._note(tag, watched=True)
 
@@ -125,6 +126,10 @@ class Timers:
         """Customers with a look at a product that has not ended, in order of their names."""
         return sorted(self._watchers.get(product, ()))
 
+    def offers_of(self, customer: str) -> list[str]:
+        """Tags of the customer's decisions whose offers are not closed, in order."""
+        return sorted(self._offered.get(customer, ()))
+
     def of(self, customer: str) -> list[str]:
         """All tags of one customer. Reads every alarm: for erasures, which are rare."""
         return sorted(tag for tag in self._due if parsed(tag)[2] == customer)
@@ -156,13 +161,18 @@ class Timers:
         return [tag for _, tag in taken]
 
     def _note(self, tag: str, watched: bool) -> None:
-        """Keep the looks findable by product."""
-        if not tag.startswith(f"{WATCH}|"):
+        """Keep the looks findable by product, and open offers by customer."""
+        if tag.startswith(f"{WATCH}|"):
+            _, name, member = tag.split("|", 2)
+            index = self._watchers
+        elif tag.startswith(f"{OFFERS}|"):
+            name, member = tag.split("|", 3)[3], tag
+            index = self._offered
+        else:
             return
-        _, product, customer = tag.split("|", 2)
         if watched:
-            self._watchers.setdefault(product, set()).add(customer)
-        elif product in self._watchers:
-            self._watchers[product].discard(customer)
-            if not self._watchers[product]:
-                del self._watchers[product]
+            index.setdefault(name, set()).add(member)
+        elif name in index:
+            index[name].discard(member)
+            if not index[name]:
+                del index[name]

@@ -31,7 +31,8 @@ def enrolled(profile: Profile, part_key: str, event: OfferDecided, at: int) -> P
     if not new:
         return profile
     bought, part = profile.purchases, profile.part_of(part_key)
-    opened = [Enrolment(name, arm, at, at + said.outcome_ms).recounted(bought) for name in new]
+    unit = profile.unit
+    opened = [Enrolment(name, arm, at, at + said.outcome_ms, unit=unit).recounted(bought) for name in new]
     held = sorted((*part.experiment.enrolments, *opened), key=lambda one: one.campaign)
     return profile.with_part(part_key, replace(part, experiment=Experiment(tuple(held))))
 
@@ -49,9 +50,10 @@ def responded(profile: Profile, old: OfferHistory, new: OfferHistory, at: int) -
     pairs = [(one, before.get((one.decision_id, one.offer_id, one.placement), _NOT_YET)) for one in new.open]
     seen = {now.campaign for now, then in pairs if now.viewed_at and not then.viewed_at}
     taken = [now.campaign for now, then in pairs if now.redeemed_at and not then.redeemed_at]
+    counting = _counting(profile)
 
     def changed(one: Enrolment) -> Enrolment:
-        if not one.at <= at < one.closes_at:
+        if not one.at <= at < one.closes_at or counting[one.campaign] is not one:
             return one
         everything = one.campaign == EVERYTHING
         shown = one.exposed or bool(seen if everything else one.campaign in seen)
@@ -61,14 +63,15 @@ def responded(profile: Profile, old: OfferHistory, new: OfferHistory, at: int) -
     return _each(profile, changed)
 
 
-def joined(profile: Profile) -> Profile:
-    """After another identity's part came: one enrolment for each campaign, with the spend of all identities."""
+def recounted(profile: Profile) -> Profile:
+    """After identities were joined or parted: every enrolment, with the spend of all identities that are left.
+
+    Each stays with the identity under which it was opened, so that it can leave with it. Of several in one campaign one counts.
+    """
     if not any(part.experiment.enrolments for part in profile.parts.values()):
         return profile
-    whole, home = profile.whole, profile.first_identity
-    held = tuple(one if one.counted else one.recounted(whole.purchases) for one in whole.experiment.enrolments)
-    parts = {key: replace(part, experiment=Experiment(held if key == home else ())) for key, part in profile.parts.items()}
-    return replace(profile, parts=parts)
+    bought = profile.purchases
+    return _each(profile, lambda one: one.recounted(bought))
 
 
 def closing(profile: Profile) -> set[int]:
@@ -78,15 +81,27 @@ def closing(profile: Profile) -> set[int]:
 
 def over(profile: Profile, at: int) -> tuple[list[tuple[tuple[str, str], Observed]], Profile]:
     """What is over by now, as ((campaign, arm), what was observed), and the profile in which it is marked as counted."""
-    done = [
-        one for part in profile.parts.values() for one in part.experiment.enrolments if not one.counted and one.closes_at <= at
-    ]
-    observed = [((one.campaign, one.arm), _observed(one)) for one in sorted(done, key=lambda one: one.campaign)]
+    counting = {campaign: one for campaign, one in _counting(profile).items() if one.counted or one.closes_at <= at}
+    if not counting:
+        return [], profile
+    whole = {one.campaign: one for one in profile.whole.experiment.enrolments}
+    observed = [((name, one.arm), _observed(whole.get(name, one))) for name, one in sorted(counting.items()) if not one.counted]
 
     def counted(one: Enrolment) -> Enrolment:
-        return replace(one, after={}, before={}, counted=True) if one.closes_at <= at else one
+        return replace(one, after={}, before={}, counted=True) if one.campaign in counting else one
 
-    return observed, _each(profile, counted) if done else profile
+    return observed, _each(profile, counted)
+
+
+def _counting(profile: Profile) -> dict[str, Enrolment]:
+    """By campaign the enrolment that counts."""
+    found: dict[str, Enrolment] = {}
+    for part in profile.parts.values():
+        for one in part.experiment.enrolments:
+            held = found.get(one.campaign)
+            if held is None or one.order < held.order:
+                found[one.campaign] = one
+    return found
 
 
 def _observed(one: Enrolment) -> Observed:
