@@ -21,14 +21,14 @@ from api.cors import open_to
 from api.lean_route import LeanApp, LeanRoute
 from api.openapi import completed
 from api.problems import Problem
-from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, service, tag
+from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, segment, service, tag
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
 log = logging.getLogger(__name__)
 
-GROUPS: Final = (events, decisions, customers, preferences, service, insights, leads, catalogue, tag, operating)
+GROUPS: Final = (events, segment, decisions, customers, preferences, service, insights, leads, catalogue, tag, operating)
 
 
 def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None = None) -> FastAPI:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from zlib import crc32
 
-import msgspec
 import orjson
 from msgspec import Struct
 
 from api.access import Caller, refused_to_page
 from api.coalesce import Coalescer
+from api.items import Item
 from api.marks import Mark, keeps_of, marks_of
-from api.problems import Problem
 from engine.decisioning.pools import Pool
 from engine.errors import Rejected
 from engine.events.base import Event
@@ -27,42 +26,7 @@ from engine.money import exponent, to_major
 from engine.store.redis_archive import letter_id
 from engine.store.redis_reader import Command, append_command, dead_letter_command, refusal
 
-NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _MONEY = frozenset({"total", "subtotal", "price", "discount", "shipping", "tax", "amount"})
-
-
-class Pieces:
-    """The bytes of an array's elements as they were sent, found when the first of them is asked for."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._found: list[msgspec.Raw] | None = None
-
-    def piece(self, place: int) -> bytes:
-        """One element; the whole body where it is nested too deeply to be taken apart."""
-        if self._found is None:
-            try:
-                self._found = _ARRAY.decode(self._body)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                self._found = []
-        return bytes(self._found[place]) if place < len(self._found) else self._body
-
-
-class Item(Struct, frozen=True):
-    """One event of a body: its value, or why there is none, and where its own bytes are."""
-
-    value: object = None
-    raw: bytes = b""
-    unreadable: str = ""
-    pieces: Pieces | None = None
-    place: int = 0
-
-    def kept(self) -> bytes:
-        """The bytes for the dead letter."""
-        if self.raw:
-            return self.raw
-        return self.pieces.piece(self.place) if self.pieces is not None else orjson.dumps(self.value)
 
 
 class Refusal(Struct, frozen=True, omit_defaults=True):
@@ -87,9 +51,11 @@ class Sent(Struct):
     """A body after admission: what goes to the store, still to be acknowledged."""
 
     admitted: list[Admitted]
-    refused: list[tuple[int, Item, Rejected]]
+    refused: list[tuple[Item, Rejected]]
     marks: list[Mark]
     commands: list[Command]
+    spoken: dict[str, int]
+    """How many of the admitted came in which dialect."""
 
 
 def as_it_is(body: object) -> object:
@@ -106,48 +72,12 @@ class Rules(Struct, frozen=True):
     """Takes addresses of people out of an event and puts their hashes in."""
 
 
-def items_of(body: bytes, content_type: str, most: int) -> list[Item]:
-    """The events in a body: one object, an array, or lines. Raises 400 where it is not readable at all, 413 beyond `most`.
-
-    Lines are told by their content type, else by a first line that is JSON by itself in a body that is not.
-    """
-    if content_type.partition(";")[0].strip().lower() in NDJSON:
-        items = [line_of(line) for line in body.split(b"\n") if line.strip()]
-    else:
-        items = _json_items(body)
-    if len(items) > most:
-        raise Problem(413, "body.too_many_events", f"a request carries at most {most} events")
-    return items
-
-
-def _json_items(body: bytes) -> list[Item]:
-    try:
-        value = orjson.loads(body)
-    except ValueError as error:
-        lines = [line for line in body.split(b"\n") if line.strip()]
-        if len(lines) > 1 and not line_of(lines[0]).unreadable:
-            return [line_of(line) for line in lines]
-        raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
-    if isinstance(value, list):
-        pieces = Pieces(body)
-        return [Item(one, pieces=pieces, place=place) for place, one in enumerate(value)]
-    return [Item(value, body)]
-
-
-def line_of(line: bytes) -> Item:
-    """One event by itself, as bytes."""
-    try:
-        return Item(orjson.loads(line), line)
-    except ValueError as error:
-        return Item(raw=line, unreadable=f"the line is not JSON: {error}")
-
-
 def admitted_item(
     item: Item, arrival: Millis, stores: Stores, backfill: bool, caller: Caller, rules: Rules
 ) -> Admitted | Rejected:
     """One item as an entry, or the reason why not."""
-    if item.unreadable:
-        return Rejected("json.invalid", item.unreadable)
+    if isinstance(item.value, Rejected):
+        return item.value
     no = refused_to_page(caller, item.value, rules.vouches)
     if no is not None:
         code, field, detail = no
@@ -177,16 +107,17 @@ class Door:
 
     def sorted(self, items: Sequence[Item], arrival: Millis, stores: Stores, backfill: bool, caller: Caller) -> Sent:
         """Items as what will be sent: first the events in order, then the dead letters, then marks on the ledger."""
-        sent = Sent([], [], [], [])
-        for index, item in enumerate(items):
+        sent = Sent([], [], [], [], {})
+        for item in items:
             taken = admitted_item(item, arrival, stores, backfill, caller, self._rules)
             if isinstance(taken, Rejected):
-                sent.refused.append((index, item, taken))
+                sent.refused.append((item, taken))
             else:
                 sent.admitted.append(taken)
+                sent.spoken[item.dialect] = sent.spoken.get(item.dialect, 0) + 1
         shards = self._rules.shards
         sent.commands = [append_command(shard_of(one.key, shards), one) for one in sent.admitted]
-        for _, item, why in sent.refused:
+        for item, why in sent.refused:
             raw = item.kept()
             sent.commands.append(
                 dead_letter_command(crc32(raw) % shards, raw, why.code, why.field, why.detail, why.id)
@@ -206,12 +137,14 @@ class Door:
         if keeps:
             await self._writes.ask(keeps)
         self._counted.accepted(taken)
+        for dialect, events in sent.spoken.items():
+            self._counted.spoken(dialect, events)
         rejected = []
-        for (index, item, why), name in zip(sent.refused, answers[taken : taken + dead], strict=True):
+        for (item, why), name in zip(sent.refused, answers[taken : taken + dead], strict=True):
             self._counted.rejected(why.code)
             shard = crc32(item.kept()) % self._rules.shards
             rejected.append(
-                Refusal(index, why.code, why.detail, why.id, why.field, letter_id(shard, name.decode()))
+                Refusal(item.place, why.code, why.detail, why.id, why.field, letter_id(shard, name.decode()))
             )
         return Receipt(taken, rejected)
 
@@ -220,6 +153,8 @@ class Counted(Protocol):
     """Where the door counts."""
 
     def accepted(self, events: int) -> None: ...
+
+    def spoken(self, dialect: str, events: int) -> None: ...
 
     def rejected(self, code: str) -> None: ...
 

@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from engine.decisioning.decision import Decision, Reason
+from engine.events.dialects.roster import NAMES
 
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,6 +26,7 @@ REASONS: Final = frozenset(
         "schema.time",
         "schema.money",
         "schema.depth",
+        "schema.version",
         "type.reserved",
         "key.event_type",
         "key.not_allowed",
@@ -45,6 +47,10 @@ class Metrics:
         self._events_accepted = Counter(
             "regulars_events_accepted_total", "Events acknowledged at the door", registry=self.registry
         )
+        self._events_spoken = Counter(
+            "regulars_dialect_events_total", "Events acknowledged at the door, by what they were written in", ["dialect"],
+            registry=self.registry,
+        )  # fmt: skip
         self._events_rejected = Counter(
             "regulars_events_rejected_total", "Events refused at the door, by reason", ["reason"], registry=self.registry
         )
@@ -103,11 +109,16 @@ class Metrics:
         self._by_placement: dict[str, tuple[Counter, Counter]] = {}
         for reason in get_args(Reason):
             self._empty.labels(reason)
+        self._by_dialect = {dialect: self._events_spoken.labels(dialect) for dialect in NAMES}
         self._by_reason = {reason: self._events_rejected.labels(reason) for reason in sorted({*REASONS, "other"})}
 
     def accepted(self, events: int) -> None:
         if events:
             self._events_accepted.inc(events)
+
+    def spoken(self, dialect: str, events: int) -> None:
+        """So many of the accepted came in this dialect."""
+        self._by_dialect[dialect].inc(events)
 
     def rejected(self, code: str) -> None:
         """An event was refused, and kept as a dead letter."""

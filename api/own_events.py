@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from api.container import Container
-from api.door import Item
+from api.items import Item
 from api.problems import Problem
 from engine.errors import Rejected
 from engine.moments import rfc3339
@@ -27,6 +27,6 @@ async def take(container: Container, events: list[dict[str, Any]]) -> None:
     caller = container.access.itself
     sent = container.door.sorted([Item(event) for event in events], container.now(), container.stores, False, caller)
     if sent.refused:
-        why: Rejected = sent.refused[0][2]
+        why: Rejected = sent.refused[0][1]
         raise Problem(422, why.code, why.detail, why.field)
     await container.door.take(sent)

@@ -12,7 +12,7 @@ from api import schemas
 from api.access import Caller, need_secret
 from api.asking import DecisionRequest, asked_in, asked_of, check
 from api.container import Container
-from api.door import Item, line_of
+from api.items import Item, items_in
 from api.lean_route import JsonAnswer
 from api.privacy import Erased
 from api.problems import Problem, store_away
@@ -89,7 +89,8 @@ def _question(container: Container, asked: DecisionRequest, caller: Caller, star
         basis=basis,
     )
     if asked.events:
-        _take_along(container, question, [line_of(bytes(raw)) for raw in asked.events], caller)
+        riding = [item for place, raw in enumerate(asked.events) for item in items_in(bytes(raw), place)]
+        _take_along(container, question, riding, caller)
     return question
 
 

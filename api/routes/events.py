@@ -3,14 +3,17 @@
 import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.types import Scope
 
 from api import schemas
 from api.access import Caller
 from api.container import Container
-from api.door import Item, checked, items_of
+from api.door import checked
+from api.items import Item, items_of, told_in
 from api.lean_route import JsonAnswer
 from api.problems import Problem
 from api.requests import body_of, header
+from engine.events.dialects import cloudevents
 
 
 def add_routes(app: FastAPI, container: Container) -> None:
@@ -28,8 +31,8 @@ def add_routes(app: FastAPI, container: Container) -> None:
         caller, items, backfill = await _received(request, container)
         arrival, stores, rules = container.now(), container.stores, container.rules
         found = [
-            {"index": index, **checked(item, arrival, stores, backfill, caller, rules)}
-            for index, item in enumerate(items)
+            {"index": item.place, "dialect": item.dialect, **checked(item, arrival, stores, backfill, caller, rules)}
+            for item in items
         ]
         return JsonAnswer(orjson.dumps({"events": found}))
 
@@ -45,4 +48,14 @@ async def _received(request: Request, container: Container) -> tuple[Caller, lis
     if backfill and caller.is_web:
         raise Problem(403, "key.not_allowed", "history takes a write key", "Regulars-Mode")
     body = await body_of(request, container.settings.max_body_bytes)
-    return caller, items_of(body, header(scope, b"content-type"), container.rules.most_items), backfill
+    return caller, _items(scope, body, container.rules.most_items), backfill
+
+
+def _items(scope: Scope, body: bytes, most: int) -> list[Item]:
+    kind = header(scope, b"content-type")
+    if kind.partition(";")[0].strip().lower() in cloudevents.MEDIA_TYPES:
+        return told_in(cloudevents.DIALECT, body, most)
+    if header(scope, b"ce-specversion"):
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        return told_in(cloudevents.DIALECT, cloudevents.document_of(headers, kind, body), most)
+    return items_of(body, kind, most)

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from api.access import Access, Caller
 from api.asking import DecisionRequest, asked_in, asked_of, check
 from api.coalesce import Coalescer
-from api.door import Door, Rules, checked, items_of
+from api.door import Door, Rules, checked
+from api.items import items_of
 from api.problems import Problem
+from engine.events.dialects.roster import NAMES
 from engine.moments import Millis
 from engine.store.redis_reader import Command
 
@@ -46,6 +48,7 @@ CORPUS: tuple[bytes, ...] = (
     b'{"type": "x", "user_id": "u", "time": "0001-01-01T00:00:00+23:59"}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "time": "2026-01-01T00:00:00Z",'
     b' "data": {"currency": "EUR", "total": 1e999}}',
+    b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"order_id": "1", "currency": "EUR", "total": "1e999999"}}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": "XTS", "total": "1"}}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": ["EUR"], "total": "1"}}',
     b'{"type": "order_completed", "user_id": "u", "id": "1", "data": {"currency": "EUR", "total": 99999999999999999999999}}',
@@ -107,6 +110,10 @@ class Counts:
     def accepted(self, events: int) -> None:
         assert events >= 0
 
+    def spoken(self, dialect: str, events: int) -> None:
+        assert dialect in NAMES
+        assert events > 0
+
     def rejected(self, code: str) -> None:
         assert code
 
@@ -139,6 +146,7 @@ def answered(body: bytes, content_type: str, caller: Caller) -> None:
         sent = door.sorted(items, NOW, {}, False, caller)
         receipt = await door.take(sent)
         assert receipt.accepted + len(receipt.rejected) == len(items)
+        assert {one.index for one in receipt.rejected} <= {item.place for item in items}
         assert all(one.code and one.detail and one.dead_letter_id for one in receipt.rejected)
 
     asyncio.run(send())

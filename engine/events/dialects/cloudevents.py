@@ -21,6 +21,7 @@ from engine.events.dialects.base import Dialect, Part
 from engine.events.roster import TYPES
 
 VERSION: Final = "1.0"
+MEDIA_TYPES: Final = ("application/cloudevents+json", "application/cloudevents-batch+json")
 _ATTRIBUTES: Final[Mapping[str, str]] = {
     "id": "id",
     "source": "source",
