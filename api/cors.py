@@ -29,7 +29,7 @@ class _WebDoors:
             app,
             allow_origins=origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("authorization", "content-type"),
+            allow_headers=("authorization", "content-type", "x-retry-count"),
             expose_headers=("retry-after",),
             max_age=PREFLIGHT_KEPT_S,
         )
