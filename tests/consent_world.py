@@ -28,8 +28,8 @@ class Shop(Protocol):
         """Kinds of the offers that somebody gets."""
         ...
 
-    def fold(self) -> None:
-        """Lets the engine catch up."""
+    def fold(self, passed_on: bool = True) -> None:
+        """Lets the engine catch up; or only so far that what one shard has for another stays where it is."""
         ...
 
 
@@ -95,7 +95,7 @@ class World:
             elif draw < 0.93:
                 self._log_in(shopper)
             else:
-                self._shop.fold()
+                self._shop.fold(passed_on=self._chance.random() < 0.5)
 
     def _say(self, shopper: Shopper, status: str) -> None:
         purpose = self._chance.choice(["marketing", "marketing", "onsite", "email", "sms", "push", "profiling"])

@@ -33,12 +33,13 @@ from engine.events.identity import (
     PartHandedOver,
     PartReleased,
 )
+from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import admitted, route
 from engine.ids import digest_of, shard_of
 from engine.profiles.identity import MOST_IDENTITIES
 from engine.profiles.links import Change, Link
 from engine.profiles.profile import Part, Profile
-from engine.shards.commit import Entry, Outgoing
+from engine.shards.commit import Commit, Entry, Outgoing
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
@@ -169,9 +170,22 @@ class Handover:
             going.append(self._carried(event, claim.part_key, key, claim, part, offers.get(key, ()), claim.part_key))
         return replace(profile, events=profile.events + 1), going
 
-    def forwarded(self, profile: Profile, entry: Entry) -> Outgoing:
+    def forwarded(self, profile: Profile, entry: Entry, event: Event) -> Outgoing:
         """An event of an identity that has moved, on its way to its customer."""
-        return Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
+        going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
+        return replace(going, source=entry.key, entry=entry.id) if event.type in OBEYED_AT_ONCE else going
+
+    def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
+        """What is folded is not pending any more. What is passed on is, until it has arrived; so is all that came before it."""
+        if event.type not in OBEYED_AT_ONCE:
+            return
+        if not profile.moved_to:
+            commit.settled.append(entry.key)
+            return
+        if not commit.outbox or commit.outbox[-1].entry != entry.id:
+            to = shard_of(profile.moved_to, self._shards)
+            commit.outbox.append(Outgoing(to, profile.moved_to, b"", b"", entry.key, entry.id))
+        commit.settled = [key for key in commit.settled if key != entry.key]
 
     def _carried(
         self, cause: Event, target: str, key: str, told: Claim, part: Part, offers: Sequence[Carried], via: str

@@ -26,7 +26,6 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosNoted, PosTransactionCompleted
 from engine.events.prices import PriceDropped
 from engine.events.reference import ReferenceChanged
-from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
 from engine.events.segments import SegmentChanged
 from engine.events.service import PastDue
@@ -195,12 +194,13 @@ class _Run:
         event = read.event
         if event is None:
             self._advance(entry.tick - self._lateness_ms)
-            return
-        if isinstance(event, Rejected):
+        elif isinstance(event, Rejected):
             self._reject(entry, event)
-            return
-        if event.type in OBEYED_AT_ONCE:
-            self._commit.settled.append(entry.key)
+        else:
+            self._taken(entry, event, read)
+            self._handover.settle(self._commit, self._shard.profile(entry.key), entry, event)
+
+    def _taken(self, entry: Entry, event: Event, read: Read) -> None:
         if isinstance(event, ReferenceChanged):
             self._segments.refer(event)
             if event.data.name == TRIGGERS:
@@ -255,7 +255,7 @@ class _Run:
         elif isinstance(event, IdentityClaimed | IdentityReleased):
             self._store(self._moving.asked(profile, event))
         elif profile.moved_to:
-            self._commit.outbox.append(self._handover.forwarded(profile, entry))
+            self._commit.outbox.append(self._handover.forwarded(profile, entry, event))
             return
         else:
             if isinstance(event, OfferDecided):

@@ -143,7 +143,7 @@ class MemoryStore:
         self.lift[shard].update((arm, encode_sums(sums)) for arm, sums in commit.lift.items())
         self.examples[shard].extend(commit.examples)
         self.dead[shard].extend(commit.dead)
-        self.outbox[shard].extend(commit.outbox)
+        self.outbox[shard].extend(going for going in commit.outbox if going.event)
         self.decisions[shard].extend(commit.decisions)
         self.actions[shard].extend(commit.actions)
         self.baskets[shard] = [*self.baskets[shard], *commit.baskets][-MOST_BASKETS:]

@@ -39,7 +39,9 @@ from engine.store.redis_budget import MARK, note_spent
 SEEN_SECONDS = 15 * 86_400
 MOST_TOGETHER = 200
 """Profiles in one transaction."""
-_COMMIT = files("engine.store").joinpath("lua/shard_commit.lua").read_text()
+_COMMIT, _TO_OBEY, _SETTLE = (
+    files("engine.store").joinpath(f"lua/{name}.lua").read_text() for name in ("shard_commit", "append_pending", "settle_pending")
+)
 
 
 class RedisStore:
@@ -133,8 +135,7 @@ class RedisStore:
                 if MARK in fields[b"e"]:
                     note_spent(self.client, int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"])
             for _, fields in waiting:
-                entry = Entry("", fields[b"e"], fields[b"h"], fields[b"k"].decode())
-                pipe.xadd(keys.events(int(fields[b"s"])), _fields(entry))  # type: ignore[arg-type]
+                _pass_on(pipe, shard, fields)
             pipe.execute()
             self.client.xdel(keys.outbox(shard), *(name for name, _ in waiting))
         return len(waiting)
@@ -188,6 +189,18 @@ class RedisStore:
                 pipe.evalsha(self._commit_sha, len(names), *names, *values)
             outcomes += [cast("Outcome", answer.decode()) for answer in pipe.execute()]
         return outcomes
+
+
+def _pass_on(pipe: "redis.client.Pipeline", shard: int, fields: Mapping[bytes, bytes]) -> None:
+    """One entry of an outbox. What is obeyed at once stands beside the receiver before it is forgotten beside the sender."""
+    to, key, event, mark = int(fields[b"s"]), fields[b"k"].decode(), fields[b"e"], fields[b"h"]
+    source = fields.get(b"p", b"").decode()
+    if event and source:
+        pipe.eval(_TO_OBEY, 2, keys.events(to), keys.pending(to, key), event, mark, key)
+    elif event:
+        pipe.xadd(keys.events(to), _fields(Entry("", event, mark, key)))  # type: ignore[arg-type]
+    if source:
+        pipe.eval(_SETTLE, 1, keys.pending(shard, source), fields[b"i"])
 
 
 def _groups(commits: Sequence[Commit]) -> Iterator[list[Commit]]:
@@ -311,7 +324,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         values += [letter.raw, reason, letter.key, letter.fingerprint, letter.entry_id]
     values.append(len(commit.outbox))
     for going in commit.outbox:
-        values += [going.shard, going.key, going.event, going.fingerprint]
+        values += [going.shard, going.key, going.event, going.fingerprint, going.source, going.entry]
     values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
     for cell, complaint_sums in commit.complaints.items():
         values += [cell, encode_complaints(complaint_sums)]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,7 +25,7 @@ from engine.store.codec import encode_profile
 from engine.store.redis_writer import SEEN_SECONDS
 from flows.owner import Owner
 from flows.runner import run_until_idle
-from tests.builders import SHARDS, START, bodies, entries_of, entry_of, order, processor, taken
+from tests.builders import SHARDS, START, bodies, entries_of, entry_of, order, processor, simple, taken
 from tests.conformance.stores import Held, InMemory, OnRedis
 
 S = 1
@@ -321,6 +321,28 @@ def test_fingerprints_stay_for_two_weeks_of_arrival(redis_held: OnRedis) -> None
     written(redis_held, commit_of("0-0", "1-0", seen={("u:ann", 3): MARK}))
 
     assert 0 < redis_held.store.client.ttl(keys.seen(S, "u:ann", 3)) <= SEEN_SECONDS
+
+
+def test_what_is_passed_on_stays_pending_until_it_stands_beside_the_receiver(redis_held: OnRedis) -> None:
+    client, marketing = redis_held.store.client, {"purpose": "marketing", "status": "revoked"}
+    target, entry = entry_of(taken(simple("consent_updated", "no", "ann", START, **marketing), START))
+    sender = 1 - target
+    outbox = [
+        Outgoing(target, entry.key, entry.event, entry.fingerprint, "a:1", "5-1"),
+        Outgoing(target, entry.key, b"", b"", "a:2", "5-2"),
+    ]
+    for name in ("a:1", "a:2"):
+        client.set(keys.pending(sender, name), b"5-1 {}\n5-2 {}\n6-0 {}\n")
+    assert redis_held.store.commit([Commit(sender, "0-0", "5-2", ShardRecord(), outbox=outbox)]) == ["written"]
+    assert client.get(keys.pending(sender, "a:1")) == b"5-1 {}\n5-2 {}\n6-0 {}\n"
+
+    assert redis_held.store.relay(sender) == 2
+
+    assert client.get(keys.pending(sender, "a:1")) == b"5-2 {}\n6-0 {}\n"
+    assert client.get(keys.pending(sender, "a:2")) == b"6-0 {}\n"
+    ((name, passed_on),) = cast("Any", client.xrange(keys.events(target)))
+    assert passed_on == {b"e": entry.event, b"h": entry.fingerprint, b"k": entry.key.encode()}
+    assert client.get(keys.pending(target, entry.key)) == name + b" " + entry.event + b"\n"
 
 
 def test_what_is_relayed_twice_counts_once_at_the_receiver(redis_held: OnRedis) -> None:

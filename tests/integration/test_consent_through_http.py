@@ -48,8 +48,10 @@ class HttpShop:
         assert answer.status_code == 200, answer.text
         return [offer["kind"] for offer in answer.json()["placements"][0]["offers"]]
 
-    def fold(self) -> None:
-        while run_until_idle(self._owner, self._store) or any(self._store.relay(shard) for shard in range(SHARDS)):
+    def fold(self, passed_on: bool = True) -> None:
+        while run_until_idle(self._owner, self._store) or (
+            passed_on and any(self._store.relay(shard) for shard in range(SHARDS))
+        ):
             continue
 
 

@@ -50,7 +50,7 @@ class MemoryShop:
         if admitted.event.type in OBEYED_AT_ONCE:
             self._pending[admitted.key].append(b"1-1 " + admitted.entry + b"\n")
 
-    def fold(self) -> None:
+    def fold(self, passed_on: bool = True) -> None:  # noqa: ARG002
         while run_until_idle(self._owner, self._store):
             for waiting in self._store.outbox.values():
                 self._store.append([(one.shard, Entry("", one.event, one.fingerprint, one.key)) for one in waiting])

@@ -70,8 +70,9 @@ for i = 1, count() do
   at = at + 5
 end
 for i = 1, count() do
-  redis.call('XADD', KEYS[5], '*', 's', ARGV[at], 'k', ARGV[at + 1], 'e', ARGV[at + 2], 'h', ARGV[at + 3])
-  at = at + 4
+  redis.call('XADD', KEYS[5], '*', 's', ARGV[at], 'k', ARGV[at + 1], 'e', ARGV[at + 2], 'h', ARGV[at + 3], 'p', ARGV[at + 4],
+    'i', ARGV[at + 5])
+  at = at + 6
 end
 for i = 1, count() do
   redis.call('XADD', KEYS[6], '*', 'd', ARGV[at])
