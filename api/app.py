@@ -18,9 +18,10 @@ from starlette.responses import Response
 
 from api.container import Container
 from api.cors import open_to
+from api.direct import DirectProtocol
 from api.lean_route import LeanApp, LeanRoute
 from api.openapi import completed
-from api.problems import Problem
+from api.problems import Problem, broken
 from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, segment, service, tag
 from config.logging import log_to_stderr
 from config.memory import settle_memory
@@ -29,6 +30,18 @@ from config.settings import ApiSettings, EngineSettings, RedisSettings
 log = logging.getLogger(__name__)
 
 GROUPS: Final = (events, segment, decisions, customers, preferences, service, insights, leads, catalogue, tag, operating)
+
+
+SERVED: Final[dict[str, Any]] = {
+    "http": DirectProtocol,
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "lifespan": "on",
+}
+"""How uvicorn serves the application."""
 
 
 def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None = None) -> FastAPI:
@@ -57,6 +70,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
     app.add_middleware(opened)
     for group in GROUPS:
         group.add_routes(app, container)
+    app.direct = {b"/v1/decisions": decisions.direct(container)}
     app.find_first(opened)
     return app
 
@@ -70,7 +84,7 @@ async def _without_route(_: Request, error: Exception) -> Response:
 
 async def _broken(_: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    return Problem(500, "server.error", "this is a fault of the server; it has been logged").response()
+    return broken().response()
 
 
 def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen_fd: int | None) -> int:
@@ -81,16 +95,7 @@ def main(*, redis_url: str, host: str, port: int, catalogue: Path | None, listen
     settings.refuse_exposure()
     app = create_app(settings, RedisSettings(redis_url=redis_url))
     config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=settings.drain_s,
+        app, host=settings.host, port=settings.port, timeout_graceful_shutdown=settings.drain_s, **SERVED
     )
     server = uvicorn.Server(config)
     settle_memory()

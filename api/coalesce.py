@@ -29,7 +29,7 @@ class Coalescer(Generic[Asked, Answer]):
         self._call = call
         self._most_calls = most_calls
         self._most_together = most_together
-        self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Asked, asyncio.Future[Answer] | None]] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._size = 0
@@ -38,13 +38,19 @@ class Coalescer(Generic[Asked, Answer]):
 
     def ask(self, asked: Asked) -> asyncio.Future[Answer]:
         """The answer, later. Whoever stops waiting for it does not take back what was asked."""
-        loop = self._loop or self._in_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = (self._loop or self._in_loop()).create_future()
+        self._put(asked, future)
+        return future
+
+    def put(self, asked: Asked) -> None:
+        """Asks without waiting: `call` itself tells whoever asked, also of its failure."""
+        self._put(asked, None)
+
+    def _put(self, asked: Asked, future: asyncio.Future[Answer] | None) -> None:
         self._waiting.append((asked, future))
         if not self._scheduled and self._may_start():
             self._scheduled = True
-            loop.call_soon(self._start)
-        return future
+            (self._loop or self._in_loop()).call_soon(self._start)
 
     def _may_start(self) -> bool:
         out = len(self._calls)
@@ -69,21 +75,22 @@ class Coalescer(Generic[Asked, Answer]):
         if self._waiting:
             self._start()
 
-    async def _run(self, together: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, together: list[tuple[Asked, asyncio.Future[Answer] | None]]) -> None:
         try:
             answers = await self._call([asked for asked, _ in together])
         except asyncio.CancelledError:
             for _, future in together:
-                future.cancel()
+                if future is not None:
+                    future.cancel()
             raise
         except Exception as error:  # noqa: BLE001
             # Whatever it is, those who asked must hear of it; nobody else would.
             for _, future in together:
-                if not future.done():
+                if future is not None and not future.done():
                     future.set_exception(error)
             return
         for (_, future), answer in zip(together, answers, strict=True):
-            if future.done():
+            if future is None or future.done():
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

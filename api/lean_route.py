@@ -5,7 +5,7 @@ so there is nothing to solve, validate or serialise around it, and the exit stac
 Routes whose path has no parameters are found by one look into a table, before the framework's own search begins.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -25,14 +25,20 @@ class JsonAnswer:
     def __init__(self, body: bytes, status: int = 200, no_store: bool = False) -> None:
         self.body = body
         self.status = status
-        self._no_store = no_store
+        self.no_store = no_store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.body))]
-        if self._no_store:
+        if self.no_store:
             headers.append((b"cache-control", b"no-store"))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+Reply = Callable[[JsonAnswer | BaseException], None]
+"""Takes the answer to a request, or what went wrong with it; once."""
+Direct = Callable[[bytes, str, Reply], None]
+"""Answers a request from its body and its `Authorization`, without waiting."""
 
 
 class LeanRoute(APIRoute):
@@ -45,6 +51,9 @@ class LeanRoute(APIRoute):
 
 class LeanApp(FastAPI):
     """An application that finds its busiest routes first; `complete` has the last word on its OpenAPI document."""
+
+    direct: Mapping[bytes, Direct] = {}
+    """By path, what answers plain requests on the way of `api.direct`."""
 
     def __init__(self, complete: Callable[[dict[str, Any]], dict[str, Any]], **described: Any) -> None:
         super().__init__(**described)

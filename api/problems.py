@@ -48,6 +48,11 @@ def store_away() -> Problem:
     )
 
 
+def broken() -> Problem:
+    """A fault of ours, of which the log tells more."""
+    return Problem(500, "server.error", "this is a fault of the server; it has been logged")
+
+
 def too_large(limit: int) -> Problem:
     """The body is beyond the limit."""
     return Problem(413, "body.too_large", f"a body is at most {limit} bytes")

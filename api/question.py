@@ -1,6 +1,7 @@
 """A request for a decision on its way through, with what has been found out for it so far."""
 
 import asyncio
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -33,7 +34,11 @@ class Answer(Struct, frozen=True):
     decision: Decision | None = None
 
 
-class Question(Struct):
+Told = Callable[[Answer | BaseException], None]
+"""Takes the answer, or what went wrong."""
+
+
+class Question(Struct, eq=False):
     """A request on its way through: what was asked, by whom, and until when."""
 
     asked: DecisionRequest
@@ -66,7 +71,11 @@ class Question(Struct):
     answer: Answer | None = None
     failed: Exception | None = None
     given_up: bool = False
-    """Nobody waits any more."""
+    """Nobody waits for the store any more."""
+    told: Told | None = None
+    """Who waits for the answer, until they are told."""
+    on_its_own: bool = False
+    """The group that it went with has no more to do with it."""
 
     @property
     def shard(self) -> int:

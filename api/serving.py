@@ -28,7 +28,8 @@ from api.decision_ids import decision_id
 from api.decision_log import log_entry
 from api.metrics import Metrics
 from api.problems import store_away
-from api.question import Answer, Question, conflict, names_to_read, outcome_of, request_hash, stored_body
+from api.question import Answer, Question, conflict, names_to_read, outcome_of, stored_body
+from api.reception import Reception
 from api.reserving import Reserving
 from api.stock import Stock
 from api.timing import Timing
@@ -59,9 +60,6 @@ from engine.store.redis_ledger import (
 from engine.store.redis_reader import Command, Refused
 
 MOST_ATTEMPTS = 3
-MOST_CALLS = 2
-"""Groups of decisions on their way at once: one may be worked on while others wait for the store."""
-MOST_TOGETHER = 32
 
 
 class Serving:
@@ -87,22 +85,9 @@ class Serving:
         self._stale_of = stale_of
         self._reserving = Reserving(writes, stock)
         self._timing = timing or Timing()
-        self._together: Coalescer[Question, None] = Coalescer(self._step_together, MOST_CALLS, MOST_TOGETHER)
+        self.reception = Reception(self._step_together, self._by_itself, self._without_store)
 
-    async def answer(self, question: Question) -> Answer:
-        """Raises 409 where the request id was used for something else, 503 where events that came along were not kept."""
-        if question.asked.request_id:
-            question.request_hash = request_hash(question.asked)
-        try:
-            await within(self._together.ask(question), question.deadline)
-        except StoreUnavailable:
-            question.given_up = True
-            return await self._without_store(question)
-        if question.failed is not None:
-            raise question.failed
-        return question.answer or await self._by_itself(question)
-
-    async def _step_together(self, questions: Sequence[Question]) -> Sequence[None]:
+    async def _step_together(self, questions: Sequence[Question]) -> None:
         """Takes all of them as far as they go together; `StoreUnavailable` where nothing could be read."""
         waiting = await self._customers(questions)
         began = time.perf_counter()
@@ -111,7 +96,6 @@ class Serving:
         self._decide_all(meant)
         self._timing.decide += time.perf_counter() - began
         await self._commit_together([question for question in meant if _is_plain(question)])
-        return [None] * len(questions)
 
     async def _customers(self, questions: Sequence[Question]) -> list[Question]:
         """Reads everybody at one instant; those for whom there is something to decide."""

@@ -27,7 +27,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.app import create_app
+from api.app import SERVED, create_app
 from config.memory import settle_memory
 from config.settings import ApiSettings, RedisSettings
 from engine.events.routing import Admitted, admit
@@ -127,7 +127,8 @@ def serve_decisions(redis_url: str, catalogue: str, port: int) -> None:
         return Response(body)
 
     app.add_api_route("/bench/timing", told)
-    _serve(app, port)
+    settle_memory()
+    uvicorn.run(app, port=port, **SERVED)
 
 
 class Placement(BaseModel):
@@ -169,10 +170,6 @@ def serve_constant(size: int, port: int) -> None:
         orjson.loads(await request.body())
         return Response(constant, media_type="application/json")
 
-    _serve(app, port)
-
-
-def _serve(app: FastAPI, port: int) -> None:
     settle_memory()
     uvicorn.run(app, port=port, log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False)
 

@@ -13,10 +13,10 @@ from api.access import Caller, need_secret
 from api.asking import DecisionRequest, asked_in, asked_of, check
 from api.container import Container
 from api.items import Item, items_in
-from api.lean_route import JsonAnswer
+from api.lean_route import Direct, JsonAnswer, Reply
 from api.privacy import Erased
 from api.problems import Problem, store_away
-from api.question import Question
+from api.question import Answer, Question
 from api.recall import recalled
 from api.requests import body_of, header
 from engine.errors import StoreUnavailable
@@ -59,19 +59,50 @@ def add_routes(app: FastAPI, container: Container) -> None:
     app.add_api_route("/v1/offers", offers, methods=["GET"], tags=["decisions"], **described.offers)
 
 
+def direct(container: Container) -> Direct:
+    """`POST /v1/decisions` for who gives the answer to whoever asked, without a task in between."""
+    access, reception = container.access, container.serving.reception
+
+    def decide(body: bytes, authorization: str, reply: Reply) -> None:
+        started = time.monotonic()
+
+        def told(how: Answer | BaseException) -> None:
+            reply(_counted(container, how, started) if isinstance(how, Answer) else _miscounted(container, how, started))
+
+        caller = access.caller(authorization)
+        try:
+            question = _question(container, asked_of(body), caller, started)
+        except Problem as problem:
+            reply(_miscounted(container, problem, started))
+            return
+        container.timing.parse += time.monotonic() - started
+        reception.begin(question, told)
+
+    return decide
+
+
 async def _answered(container: Container, read: Callable[[], DecisionRequest], caller: Caller, started: float) -> JsonAnswer:
-    metrics = container.metrics
     try:
         question = _question(container, read(), caller, started)
         container.timing.parse += time.monotonic() - started
-        answer = await container.serving.answer(question)
+        return _counted(container, await container.serving.reception.answer(question), started)
     except Problem as problem:
-        metrics.answered("conflict" if problem.status == 409 else "refused", time.monotonic() - started)
-        raise
+        raise _miscounted(container, problem, started) from None
+
+
+def _counted(container: Container, answer: Answer, started: float) -> JsonAnswer:
+    metrics = container.metrics
     if answer.decision is not None:
         metrics.decided(answer.decision)
     metrics.answered(answer.outcome, time.monotonic() - started)
     return JsonAnswer(answer.body, no_store=True)
+
+
+def _miscounted(container: Container, error: BaseException, started: float) -> BaseException:
+    """What went wrong, once it is counted."""
+    if isinstance(error, Problem):
+        container.metrics.answered("conflict" if error.status == 409 else "refused", time.monotonic() - started)
+    return error
 
 
 def _question(container: Container, asked: DecisionRequest, caller: Caller, started: float) -> Question:

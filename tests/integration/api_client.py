@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from api.app import create_app
+from api.app import SERVED, create_app
 from config.settings import ApiSettings, RedisSettings
 from engine.moments import DAY
 from engine.shards.labels import ChurnRule, Labels
@@ -29,7 +29,7 @@ def served(app: FastAPI) -> Iterator[str]:
     """The address at which the application answers, on loopback."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        server = uvicorn.Server(uvicorn.Config(app, **SERVED))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
