@@ -22,14 +22,27 @@ from api.direct import DirectProtocol
 from api.lean_route import LeanApp, LeanRoute
 from api.openapi import completed
 from api.problems import Problem, broken
-from api.routes import catalogue, customers, decisions, events, insights, leads, operating, preferences, segment, service, tag
+from api.routes import (
+    catalogue,
+    customers,
+    decisions,
+    events,
+    insights,
+    leads,
+    operating,
+    preferences,
+    products,
+    segment,
+    service,
+    tag,
+)
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 
 log = logging.getLogger(__name__)
 
-GROUPS: Final = (events, segment, decisions, customers, preferences, service, insights, leads, catalogue, tag, operating)
+GROUPS: Final = (events, segment, decisions, customers, preferences, service, insights, leads, products, catalogue, tag, operating)
 
 
 SERVED: Final[dict[str, Any]] = {

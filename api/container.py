@@ -21,6 +21,7 @@ from api.health import Health, LiveGauges
 from api.insights import LiftAnswer, LiftGauges, Sums, lift_answer, read_sums
 from api.metrics import Metrics
 from api.serving import Serving
+from api.shelf import Goods
 from api.snapshot_cache import SnapshotCache
 from api.stock import Stock
 from api.timing import Timing
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 MOST_WRITES_OUT = 1
 """Redis flushes to disk before it answers a write: what comes in meanwhile shares the next flush."""
 LOOK_S = 1.0
+GOODS_LOOK_S = 0.5
 NAMES_S = 3_600.0
 """The store is told once an hour that a catalogue is still in use, and which coupon codes it holds."""
 LIFT_LOOK_S = 15.0
@@ -65,8 +67,11 @@ class Container:
         self.access = Access(settings.web_keys, settings.write_keys, settings.secret_keys, settings.rate_limit_per_s)
         self.metrics = Metrics()
         self.addresses = Addresses()
-        self.rules = Rules(shards, settings.max_events_per_request, self.access.vouches, self.addresses.hashed)
         self.redis = RedisReader(redis.redis_url, redis.redis_timeout_ms / 1000, ledger_scripts())
+        self.goods = Goods(self.redis.ask, shards)
+        self.rules = Rules(
+            shards, settings.max_events_per_request, self.access.vouches, self.addresses.hashed, self.goods.shelf.costs
+        )
         self.writes: Coalescer[Sequence[Command], list[Any]] = Coalescer(self._write, MOST_WRITES_OUT)
         self.door = Door(self.writes, self.rules, self.pools_of, self.metrics)
         self.catalogue = CatalogueWatch(settings.catalogue, self.metrics.catalogue_error)
@@ -125,6 +130,7 @@ class Container:
             await self.addresses.look(self.redis.ask)
             await self.snapshots.look()
             await self._look_at_lift()
+            await self.goods.look()
             await self.activation.look(self.catalogue.loaded, self.now())
         except StoreUnavailable as error:
             log.warning("Redis does not answer yet", extra={"error": str(error)})
@@ -134,6 +140,7 @@ class Container:
             (self.settings.snapshot_poll_ms / 1000, self._look_for_snapshots),
             (self.settings.catalogue_poll_s, self.reload),
             (LOOK_S, self._look),
+            (GOODS_LOOK_S, self.goods.look),
             (LIFT_LOOK_S, self._look_at_lift),
         ):
             self._beside.append(asyncio.create_task(_again_and_again(every_s, look)))

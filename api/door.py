@@ -18,7 +18,9 @@ from api.marks import Mark, keeps_of, marks_of
 from engine.decisioning.pools import Pool
 from engine.errors import Rejected
 from engine.events.base import Event
+from engine.events.costing import NO_COSTS
 from engine.events.decode import Stores
+from engine.events.products import OF_NOBODY
 from engine.events.routing import Admitted, admit
 from engine.ids import shard_of
 from engine.moments import Millis
@@ -70,6 +72,8 @@ class Rules(Struct, frozen=True):
     vouches: Callable[[str, object], bool]
     hashed: Callable[[object], object] = as_it_is
     """Takes addresses of people out of an event and puts their hashes in."""
+    costs: Mapping[str, tuple[int, str]] = NO_COSTS
+    """What a unit of each product costs the shop: lines of sales and returns carry it from here on."""
 
 
 def admitted_item(
@@ -82,7 +86,7 @@ def admitted_item(
     if no is not None:
         code, field, detail = no
         return Rejected(code, detail, field, _id_of(item.value))
-    return admit(rules.hashed(item.value), arrival, stores, backfill)
+    return admit(rules.hashed(item.value), arrival, stores, backfill, rules.costs)
 
 
 def _id_of(value: object) -> str:
@@ -136,7 +140,7 @@ class Door:
         keeps = keeps_of(sent.marks, answers[taken + dead :], self._pools_of)
         if keeps:
             await self._writes.ask(keeps)
-        self._counted.accepted(taken)
+        self._counted.accepted(sum([one.event.type not in OF_NOBODY for one in sent.admitted]))
         for dialect, events in sent.spoken.items():
             self._counted.spoken(dialect, events)
         rejected = []

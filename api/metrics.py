@@ -26,6 +26,8 @@ REASONS: Final = frozenset(
         "schema.time",
         "schema.money",
         "schema.depth",
+        "schema.unknown",
+        "csv.invalid",
         "schema.version",
         "type.reserved",
         "key.event_type",
@@ -54,6 +56,7 @@ class Metrics:
         self._events_rejected = Counter(
             "regulars_events_rejected_total", "Events refused at the door, by reason", ["reason"], registry=self.registry
         )
+        self._products = Counter("regulars_products_accepted_total", "Products taken in", registry=self.registry)
         self._dead_letters = Counter("regulars_dead_letters_total", "Dead letters written", registry=self.registry)
         self._decisions = Counter(
             "regulars_decisions_total", "Decisions answered, by outcome", ["outcome"], registry=self.registry
@@ -119,6 +122,11 @@ class Metrics:
     def spoken(self, dialect: str, events: int) -> None:
         """So many of the accepted came in this dialect."""
         self._by_dialect[dialect].inc(events)
+
+    def products(self, taken: int) -> None:
+        """Products were taken in. They are no events of anybody: they are in no log and never folded."""
+        if taken:
+            self._products.inc(taken)
 
     def rejected(self, code: str) -> None:
         """An event was refused, and kept as a dead letter."""

@@ -30,6 +30,7 @@ TAGS: Final = {
     "preferences": "The page on which customers choose for themselves.",
     "service": "What a service desk looks at.",
     "insights": "What offers bring, why customers leave and of what they complain.",
+    "products": "What the shop sells: feeds in, and what customers make of it.",
     "catalogue": "Offers, campaigns and policy.",
     "web": "For pages.",
     "operating": "For supervisors and dashboards.",

@@ -1,9 +1,12 @@
 """Which customer an event belongs to: a pure function of its payload, or a retry would land elsewhere."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from engine.errors import Rejected
 from engine.events.base import Event
+from engine.events.costing import NO_COSTS, with_costs
 from engine.events.decode import NO_STORES, Stores, decode_value, encode_canonical, payload_hash
 from engine.events.pos import (
     PosCustomerIdentified,
@@ -52,11 +55,20 @@ class Admitted(msgspec.Struct, frozen=True):
     fingerprint: bytes
 
 
-def admit(body: object, arrival: Millis, stores: Stores = NO_STORES, backfill: bool = False) -> Admitted | Rejected:
-    """Decode at the door, and make everything the stream entry holds."""
+def admit(
+    body: object,
+    arrival: Millis,
+    stores: Stores = NO_STORES,
+    backfill: bool = False,
+    costs: Mapping[str, tuple[int, str]] = NO_COSTS,
+) -> Admitted | Rejected:
+    """Decode at the door, and make everything the stream entry holds. What lines cost is no part of the fingerprint: it may
+    have changed when the same event is sent again."""
     event = decode_value(body, arrival, stores)
     if isinstance(event, Rejected):
         return event
+    if costs:
+        event = with_costs(event, costs)
     if backfill:
         event = msgspec.structs.replace(event, mode="backfill")
     try:

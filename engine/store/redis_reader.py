@@ -23,10 +23,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine.errors import StoreUnavailable
+from engine.events.decode import arrival_of
+from engine.events.products import ProductUpserted
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import Admitted
 from engine.store import keys
 from engine.store.redis_ledger import SCRIPTS
+from engine.store.redis_products import UPSERT, upsert_command
 
 Word = bytes | str | int
 Command = tuple[Word, ...]
@@ -161,7 +164,12 @@ def refusal(answers: Iterable[Any]) -> StoreUnavailable | None:
 
 
 def append_command(shard: int, admitted: Admitted) -> Command:
-    """Appends an event to its shard's stream; one that is obeyed at once is also put beside its customer's profile."""
+    """Appends an event to its shard's stream; one that is obeyed at once is also put beside its customer's profile.
+
+    What tells of a product belongs to no shard: it changes what is known of products.
+    """
+    if isinstance(admitted.event, ProductUpserted):
+        return upsert_command(admitted.event, arrival_of(admitted.event))
     if admitted.event.type in OBEYED_AT_ONCE:
         names = (keys.events(shard), keys.pending(shard, admitted.key))
         return _TO_OBEY.call(names, (admitted.entry, admitted.fingerprint, admitted.key))
@@ -210,5 +218,5 @@ def commands_of(*queued: Callable[[Any], None]) -> list[Command]:
 
 
 def ledger_scripts() -> list[Script]:
-    """The scripts that `redis_ledger` calls by their hash."""
-    return [Script(text) for text in SCRIPTS]
+    """The scripts that are called by their hash: those of `redis_ledger`, and the one of products."""
+    return [Script(text) for text in (*SCRIPTS, UPSERT)]

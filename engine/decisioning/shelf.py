@@ -1,0 +1,55 @@
+"""What is on sale, as decisions look it up: products, what goes along with what, what a unit costs the shop.
+
+One for each process, kept up beside the requests; a decision takes from it what it needs before anything is decided.
+"""
+
+from msgspec import Struct
+
+from engine.events.costing import Costs
+from engine.events.products import ProductFacts
+from engine.models.together import Together
+from engine.profiles.goods import name_of
+
+
+class Shelf:
+    """The products that are known, by id and by the hash that profiles hold."""
+
+    def __init__(self) -> None:
+        self.products: dict[str, ProductFacts] = {}
+        self.names: dict[int, str] = {}
+        self.costs: Costs = {}
+        self.together = Together()
+        self.available = 0
+
+    def take(self, facts: ProductFacts) -> None:
+        """A product as it is now."""
+        before = self.products.get(facts.product_id)
+        self.available += facts.is_sold - (before is not None and before.is_sold)
+        self.products[facts.product_id] = facts
+        self.names[name_of(facts.product_id)] = facts.product_id
+        if facts.cost is not None:
+            self.costs[facts.product_id] = facts.cost, facts.currency
+        else:
+            self.costs.pop(facts.product_id, None)
+
+    def sold(self, product_id: str) -> ProductFacts | None:
+        """The product where it can be bought."""
+        facts = self.products.get(product_id)
+        return facts if facts is not None and facts.is_sold else None
+
+    def title(self, product_id: str) -> str | None:
+        """What it is called, where it is known."""
+        facts = self.products.get(product_id)
+        return facts.title if facts is not None else None
+
+
+class Suggested(Struct, frozen=True):
+    """A product as an offer shows it. `price` is in minor units, and `because` says in words why this one."""
+
+    product_id: str
+    title: str
+    price: int
+    currency: str
+    image: str = ""
+    url: str = ""
+    because: str = ""
