@@ -92,7 +92,10 @@
   const work = async () => {
     while (unsent.length || asking) {
       const answer = await (unsent.length ? sendEvents() : askOffers());
-      if (passing(answer)) return later(answer);
+      if (passing(answer)) {
+        unreachable();
+        return later(answer);
+      }
       failures = 0;
     }
   };
@@ -324,18 +327,22 @@
   const askOffers = async () => {
     const question = asking;
     const answer = await post("/decisions", question.body);
+    if (passing(answer)) return answer;
+    const told = await answer.json().catch(() => ({}));
     // A newer question, or a withdrawal, came in between: this answer is nobody's any more.
-    if (question !== asking) return { status: 200 };
-    const told = passing(answer) ? { detail: "the server does not answer; it is asked again" } : await answer.json().catch(() => ({}));
-    if (question !== asking) return { status: 200 };
-    if (!passing(answer)) asking = null;
+    if (question !== asking) return answer;
+    asking = null;
     const found = Object.fromEntries((told.placements || []).map((each) => [each.name, each]));
     for (const slot of question.slots) {
-      const { offers = [], reason = passing(answer) ? "unreachable" : "refused", hint = told.detail } = found[slot.dataset.regularsPlacement] || {};
+      const { offers = [], reason = "refused", hint = told.detail } = found[slot.dataset.regularsPlacement] || {};
       show(slot, offers.splice(0, counted(slot)), { reason, hint, decision_id: told.decision_id });
     }
     if (!answer.ok && told.code) console.warn("Regulars refused the question", told);
     return answer;
+  };
+
+  const unreachable = () => {
+    for (const slot of asking?.slots || []) show(slot, [], { reason: "unreachable", hint: "the server does not answer; it is asked again" });
   };
 
   /* The page. */

@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -13,6 +14,7 @@ from config.settings import ApiSettings
 from tests.integration.api_client import api_client, write_catalogue
 
 MOST_BYTES = 6 * 1024
+HTML_OR_COOKIES = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", ".cookie")
 PAGE = "https://shop.example"
 EVENT = {"id": "w-1", "type": "page_viewed", "time": "2026-03-02T10:00:00Z", "anonymous_id": "a-1"}
 QUESTION = {"anonymous_id": "a-1", "channel": "web", "placements": [{"name": "home_hero"}]}
@@ -30,7 +32,7 @@ def test_the_tag_is_hand_written_and_builds_no_html() -> None:
     text = source().decode()
 
     assert max(map(len, text.splitlines())) <= 160
-    assert [word for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "cookie =") if word in text] == []
+    assert [word for word in HTML_OR_COOKIES if word in text] == []
 
 
 def test_the_tag_is_kept_by_browsers_and_told_by_its_etag(redis_url: str, tmp_path: Path) -> None:
@@ -40,7 +42,8 @@ def test_the_tag_is_kept_by_browsers_and_told_by_its_etag(redis_url: str, tmp_pa
         again = client.get("/v1/tag.js", headers={"if-none-match": plain.headers["etag"]})
 
     assert plain.content == small.content == source()
-    assert (plain.headers["content-type"], "max-age=3600" in plain.headers["cache-control"]) == ("text/javascript; charset=utf-8", True)
+    assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "max-age=3600" in plain.headers["cache-control"]
     assert "content-encoding" not in plain.headers
     assert (small.headers["content-encoding"], small.headers["vary"]) == ("gzip", "accept-encoding")
     assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
@@ -70,7 +73,7 @@ def test_only_pages_of_allowed_origins_reach_the_web_doors_and_no_page_another(r
 
 
 def test_a_web_key_may_stand_in_the_address_and_no_other_key(redis_url: str, tmp_path: Path) -> None:
-    keys = {"web_keys": "w+/1", "write_keys": "till", "secret_keys": "secret"}
+    keys: dict[str, Any] = {"web_keys": "w+/1", "write_keys": "till", "secret_keys": "secret"}
     with api_client(redis_url, catalogue=write_catalogue(tmp_path), **keys) as client:
 
         def sent(path: str, body: object, **query: str) -> tuple[int, str]:
@@ -79,7 +82,8 @@ def test_a_web_key_may_stand_in_the_address_and_no_other_key(redis_url: str, tmp
 
         assert sent("/v1/events", [EVENT], key="w+/1") == (202, "")
         assert sent("/v1/decisions", QUESTION, key="w+/1") == (200, "")
-        assert client.get("/v1/offers", params={"anonymous_id": "a-1", "placement": "home_hero", "key": "w+/1"}).status_code == 200
+        one = {"anonymous_id": "a-1", "placement": "home_hero", "key": "w+/1"}
+        assert client.get("/v1/offers", params=one).status_code == 200
         for other in ("till", "secret"):
             assert sent("/v1/events", [EVENT], key=other) == (401, "key.in_address")
         assert sent("/v1/events", [EVENT], key="unknown") == (401, "key.unknown")
@@ -99,4 +103,4 @@ def test_the_same_text_is_packed_to_the_same_bytes() -> None:
 @pytest.mark.parametrize("origin", ["https://shop.example/", "shop.example", "https://shop.example/path", "https://"])
 def test_an_origin_that_could_never_match_is_refused_at_the_start(origin: str) -> None:
     with pytest.raises(ValidationError, match="an origin is written like"):
-        ApiSettings(cors_origins=origin)
+        ApiSettings.model_validate({"cors_origins": origin})
