@@ -34,7 +34,11 @@ class InCart(Struct, frozen=True, array_like=True):
 
 
 class Browsing(Struct, frozen=True, array_like=True):
-    """Browsing of one identity; `cart` is oldest first and empty after an order."""
+    """Browsing of one identity; `cart` is oldest first and empty after an order.
+
+    `cleared_at` is when the cart was last emptied or told anew, `removed` when products were taken out since: with another
+    identity's cart they make one.
+    """
 
     events: int = 0
     sessions: int = 0
@@ -46,6 +50,8 @@ class Browsing(Struct, frozen=True, array_like=True):
     cart: tuple[InCart, ...] = ()
     cart_at: int = 0
     last_viewed: str = ""
+    cleared_at: int = 0
+    removed: dict[str, int] = {}
 
     def noted(self, event: Event, at: int, *what: int) -> "Browsing":
         """One more activity, of the kinds given; a session id not seen last starts a session."""
@@ -63,6 +69,8 @@ class Browsing(Struct, frozen=True, array_like=True):
             self.cart,
             self.cart_at,
             self.last_viewed,
+            self.cleared_at,
+            self.removed,
         )
 
     def looked_at(self, product: Product, at: int) -> "Browsing":
@@ -73,9 +81,8 @@ class Browsing(Struct, frozen=True, array_like=True):
         return replace(self, viewed=viewed, last_viewed=product.product_id or self.last_viewed)
 
     def merge(self, other: "Browsing") -> "Browsing":
-        """Browsing of two identities of one customer; the cart is the one touched last."""
+        """Browsing of two identities of one customer; both carts are one."""
         sums, sums_at = SUMS.merge(self.sums, self.sums_at, other.sums, other.sums_at)
-        newer = self if (self.cart_at, self.cart) >= (other.cart_at, other.cart) else other
         latest = self if (self.last_at, self.session_id) >= (other.last_at, other.session_id) else other
         return Browsing(
             events=self.events + other.events,
@@ -85,10 +92,38 @@ class Browsing(Struct, frozen=True, array_like=True):
             sums=sums,
             sums_at=sums_at,
             viewed=self.viewed.merge(other.viewed, VIEW_HALF_LIFE_DAYS),
-            cart=newer.cart,
-            cart_at=newer.cart_at,
+            cart=_one_cart(self, other),
+            cart_at=max(self.cart_at, other.cart_at),
             last_viewed=latest.last_viewed,
+            cleared_at=max(self.cleared_at, other.cleared_at),
+            removed=_removals(self, other),
         )
+
+
+def _one_cart(one: Browsing, other: Browsing) -> tuple[InCart, ...]:
+    """What lies in either cart and was not taken out, or bought, under the other identity since."""
+    lines: dict[str, InCart] = {}
+    for mine, theirs in ((one, other), (other, one)):
+        for line in mine.cart:
+            if line.at <= max(theirs.cleared_at, theirs.removed.get(line.product_id, 0)):
+                continue
+            held = lines.get(line.product_id)
+            if held is not None:
+                newer = max(held, line, key=lambda one: (one.at, one.category))
+                line = InCart(line.product_id, newer.category, held.quantity + line.quantity, newer.at)
+            lines[line.product_id] = line
+    return tuple(sorted(lines.values(), key=lambda line: (line.at, line.product_id))[-MOST_IN_CART:])
+
+
+def _removals(one: Browsing, other: Browsing) -> dict[str, int]:
+    if not one.removed or not other.removed:
+        return one.removed or other.removed
+    both = {name: max(one.removed.get(name, 0), other.removed.get(name, 0)) for name in {*one.removed, *other.removed}}
+    return _newest(both)
+
+
+def _newest(removed: dict[str, int]) -> dict[str, int]:
+    return {name: removed[name] for name in sorted(sorted(removed, key=lambda name: (removed[name], name))[-MOST_IN_CART:])}
 
 
 def activity(facet: Browsing, event: Event, at: int) -> Browsing:
@@ -110,8 +145,10 @@ def _added(facet: Browsing, event: ProductAdded, at: int) -> Browsing:
 
 
 def _removed(facet: Browsing, event: ProductRemoved, at: int) -> Browsing:
-    cart = tuple(line for line in facet.cart if line.product_id != event.data.product_id)
-    return replace(facet.noted(event, at), cart=cart, cart_at=max(facet.cart_at, at))
+    name = event.data.product_id or ""
+    cart = tuple(line for line in facet.cart if line.product_id != name)
+    removed = _newest({**facet.removed, name: max(facet.removed.get(name, 0), at)})
+    return replace(facet.noted(event, at), cart=cart, cart_at=max(facet.cart_at, at), removed=removed)
 
 
 def _cart_viewed(facet: Browsing, event: ListViewed, at: int) -> Browsing:
@@ -121,7 +158,7 @@ def _cart_viewed(facet: Browsing, event: ListViewed, at: int) -> Browsing:
     cart = tuple(
         InCart(line.product_id or "", line.category or "", line.quantity, at) for line in event.data.products[:MOST_IN_CART]
     )
-    return replace(noted, cart=cart, cart_at=at)
+    return replace(noted, cart=cart, cart_at=at, cleared_at=max(facet.cleared_at, at), removed={})
 
 
 def _left_alone(facet: Browsing, event: ListViewed, at: int) -> Browsing:
@@ -139,7 +176,9 @@ def _checkout(facet: Browsing, event: ListViewed, at: int) -> Browsing:
 
 def _ordered(facet: Browsing, event: OrderCompleted, at: int) -> Browsing:
     noted = facet.noted(event, at)
-    return replace(noted, cart=(), cart_at=at) if at >= facet.cart_at else noted
+    if at < facet.cart_at:
+        return noted
+    return replace(noted, cart=(), cart_at=at, cleared_at=max(facet.cleared_at, at), removed={})
 
 
 HANDLERS: dict[str, Callable[..., Browsing]] = {

@@ -161,7 +161,7 @@ class Service(Struct, frozen=True, array_like=True):
         return Service(
             _merged(self.complaints, other.complaints),
             max(self.all_resolved_at, other.all_resolved_at),
-            self.filed + other.filed,
+            self.filed + other.filed - _twice(self.complaints, other.complaints),
             max(self.last_filed_at, other.last_filed_at),
             _merged(self.cases, other.cases),
             max(self.cases_resolved_at, other.cases_resolved_at),
@@ -169,6 +169,11 @@ class Service(Struct, frozen=True, array_like=True):
             _merged(self.upkeep, other.upkeep),
             max(self.last_resolved_at, other.last_resolved_at),
         )
+
+
+def _twice(mine: dict[str, Complaint], theirs: dict[str, Complaint]) -> int:
+    """How many named complaints were filed under both."""
+    return sum(bool(key) and one.since > 0 and key in theirs and theirs[key].since > 0 for key, one in mine.items())
 
 
 _Record = TypeVar("_Record", Complaint, Order, Upkeep)
