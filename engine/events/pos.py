@@ -1,10 +1,12 @@
 """What tills report."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from engine.events.base import Aware, Currency, Event, Identifier, Minor, Product, Text
+from engine.moments import DAY, millis
 
 
 class Line(Product, frozen=True, kw_only=True, omit_defaults=True):
@@ -211,6 +213,16 @@ def till_of(receipt: str) -> str:
     """The workstation's key from the name of a receipt; empty where that is no such name."""
     parts = receipt.rsplit("/", 2)
     return f"w:{parts[0]}"[:200] if len(parts) == 3 and "/" in parts[0] else ""
+
+
+def last_instant_of(receipt: str) -> int:
+    """No later than this was the receipt of that name (epoch milliseconds): its business day may end a day late and anywhere on
+    earth; 0 where the name holds no day."""
+    day = receipt.rsplit("/", 2)[-2:][0]
+    try:
+        return millis(datetime.fromisoformat(day).replace(tzinfo=UTC)) + 3 * DAY
+    except ValueError:
+        return 0
 
 
 TYPES: dict[str, type[Event]] = {

@@ -5,6 +5,7 @@ customer has dozens of names and a decision reads them all.
 """
 
 from array import array
+from collections.abc import Mapping
 from math import exp2
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ class Habits(Struct, frozen=True, array_like=True):
     names: dict[str, int] = {}
     numbers: bytes = b""
 
-    def seen(self, things: tuple[str, ...], when: int, half_life_days: float, times: float = 1.0) -> "Habits":
+    def seen(self, things: tuple[str, ...], when: int, half_life_days: float) -> "Habits":
         """These habits after each of the things happened once at `when`."""
         if not things:
             return self
@@ -31,22 +32,33 @@ class Habits(Struct, frozen=True, array_like=True):
             row = names.get(thing)
             if row is None:
                 names = {**names, thing: len(names)}
-                numbers.extend((times, float(when), times))
+                numbers.extend((1.0, float(when), 1.0))
                 continue
             at = 3 * row
             last = numbers[at + 1]
             if when >= last:
-                numbers[at] = numbers[at] * exp2(rate * (when - last)) + times
+                numbers[at] = numbers[at] * exp2(rate * (when - last)) + 1.0
                 numbers[at + 1] = float(when)
             else:
-                numbers[at] += times * exp2(rate * (last - when))
-            numbers[at + 2] += times
+                numbers[at] += exp2(rate * (last - when))
+            numbers[at + 2] += 1.0
         return Habits(names, numbers.tobytes())._bounded(half_life_days)
 
-    def taken_back(self, things: tuple[str, ...], when: int, half_life_days: float) -> "Habits":
-        """These habits as if what happened to the things at `when` had not."""
-        known = tuple(thing for thing in things if thing in self.names)
-        return self.seen(known, when, half_life_days, -1.0) if known else self
+    def taken_back(self, things: tuple[str, ...], when: int, half_life_days: float, latest: Mapping[str, int]) -> "Habits":
+        """These habits as if what happened to the things at `when` had not. `latest` is when each of them happened last besides,
+        as far as that is known; what never did is forgotten."""
+        known = [thing for thing in things if thing in self.names]
+        if not known:
+            return self
+        readings = {name: self.reading(name) for name in self.names}
+        rate = -1.0 / (half_life_days * DAY)
+        for thing in known:
+            value, last, count = readings.pop(thing)
+            value -= exp2(rate * abs(last - when))
+            if count > 1.5:
+                before = float(latest.get(thing, last)) if last == when else last
+                readings[thing] = value * exp2(rate * (before - last)), before, count - 1.0
+        return _packed(readings)
 
     def reading(self, name: str) -> tuple[float, float, float]:
         """(decayed count at the last time, last time, count); zeros for a thing never seen."""

@@ -1,6 +1,7 @@
 """What a customer bought: exact sums, fading sums, and the last purchases one by one.
 
-Sums are exact for ever. The list makes recency and gaps exact under returns and late arrivals as far back as it reaches.
+Sums are exact for ever. The list makes recency and gaps exact under returns and late arrivals as far back as it reaches: what
+was taken back whole leaves every reading as if it had never been, and comes back to all of them where the return is void.
 
 So are costs, where lines say what a unit costs the shop: what a return takes back of them is worked out from the totals of its
 purchase, never step by step, so it does not matter which arrives first.
@@ -15,8 +16,9 @@ from msgspec.structs import replace
 
 from engine.events.base import Product
 from engine.events.orders import OrderCancelled, OrderCompleted, OrderRefunded
-from engine.events.pos import PosReturnCompleted, PosTransactionCompleted, PosTransactionVoided
+from engine.events.pos import PosReturnCompleted, PosReturnVoided, PosTransactionCompleted, PosTransactionVoided, last_instant_of
 from engine.ids import digest_of
+from engine.moments import DAY
 from engine.profiles.decay import Block
 from engine.profiles.habits import Habits
 from engine.profiles.monthly import added, month_of
@@ -53,6 +55,27 @@ class Purchase(Struct, frozen=True, array_like=True):
     cost_back: int = 0
     costed_back: int = 0
     """The same of what came back, where the returns named it."""
+    discount: int = 0
+    private: int = 0
+    marks: int = 0
+    """Lines, coupons, and whether it was on a weekend and in the evening, in one number: see `marks_of`."""
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What the purchase is of each quantity of `SUMS`."""
+        lines, coupons, weekend, evening = self.marks >> 14, self.marks >> 2 & 0xFFF, self.marks >> 1 & 1, self.marks & 1
+        return (
+            1.0,
+            self.amount / 100.0,
+            min(self.units, 1e4),
+            float(lines),
+            self.discount / 100.0,
+            float(coupons),
+            self.private / 100.0,
+            float(weekend),
+            float(len(self.categories)),
+            float(evening),
+        )
 
     @property
     def net(self) -> int:
@@ -90,12 +113,17 @@ class Purchase(Struct, frozen=True, array_like=True):
 
 
 class Back(Struct, frozen=True, array_like=True):
-    """A return that came before its purchase: that one's key, the amount or None for all of it, and what it says of costs."""
+    """A return that came before its purchase: that one's key, the amount or None for all of it, and what it says of costs.
+
+    `by` is the last instant at which the purchase can have been, 0 where nobody says; `worth` what all of it came to.
+    """
 
     key: bytes = b""
     amount: int | None = None
     cost: int = 0
     costed: int = 0
+    by: int = 0
+    worth: int = 0
 
 
 class Purchases(Struct, frozen=True, array_like=True):
@@ -123,11 +151,11 @@ class Purchases(Struct, frozen=True, array_like=True):
                 return purchase.at
         return 0
 
-    def bought(self, purchase: Purchase, amounts: tuple[float, ...]) -> "Purchases":
-        """After one more purchase; `amounts` are its share of the fading sums. A receipt known already changes nothing."""
+    def bought(self, purchase: Purchase) -> "Purchases":
+        """After one more purchase. A receipt known already changes nothing."""
         if purchase.key in [known.key for known in self.last]:
             return self
-        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, amounts)
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, purchase.shares)
         bought = Purchases(
             count=self.count + 1,
             spend=_plus(self.spend, purchase.currency, purchase.amount),
@@ -157,9 +185,21 @@ class Purchases(Struct, frozen=True, array_like=True):
         for index, purchase in enumerate(self.last):
             if purchase.key == back.key:
                 return self._returned_at(index, purchase, back)
+        if back.by and len(self.last) == LAST and back.by < self.last[0].at:
+            return self._beyond(back, currency)
         early = (*self.early, back)[-LAST:] if back.key else self.early
         facet = replace(self, spend=_plus(self.spend, currency, -(back.amount or 0)), early=early)
         return facet._costing(currency, -back.cost, -back.costed)
+
+    def _beyond(self, back: Back, currency: str) -> "Purchases":
+        """After a return from a purchase further back than the list reaches: sums are exact; how it was made up nobody knows."""
+        amount = back.worth if back.amount is None else back.amount
+        return replace(
+            self._costing(currency, -back.cost, -back.costed),
+            count=self.count - (back.amount is None),
+            spend=_plus(self.spend, currency, -amount),
+            months=added(self.months, month_of(back.by - DAY), currency, -amount) if amount else self.months,
+        )
 
     def _costing(self, currency: str, cost: int, costed: int) -> "Purchases":
         """With so much more of known cost, and paid for it."""
@@ -176,27 +216,40 @@ class Purchases(Struct, frozen=True, array_like=True):
             cost_back=purchase.cost_back + back.cost,
             costed_back=purchase.costed_back + back.costed,
         )
-        whole = changed.cancelled or changed.returned >= changed.amount
-        newly = whole and not purchase.taken_back
+        whole = changed.cancelled or (changed.returned >= changed.amount and (changed.returned > 0 or (amount or 0) >= 0))
+        turn = purchase.taken_back - whole
         changed = replace(changed, taken_back=whole)
         change = changed.net - purchase.net
-        last = (*self.last[:index], changed, *self.last[index + 1 :])
-        nothing = (0.0,) * (len(SUMS.quantities) - 2)
-        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, (-float(newly), change / 100.0, *nothing))
-        categories = self.categories
-        if newly:
-            categories = categories.taken_back(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS)
         facet = self._costing(purchase.currency, changed.net_cost - purchase.net_cost, changed.net_costed - purchase.net_costed)
-        return replace(
+        facet = replace(
             facet,
-            count=self.count - newly,
+            count=self.count + turn,
             spend=_plus(self.spend, purchase.currency, change),
-            last=last,
-            sums=sums,
-            sums_at=sums_at,
-            categories=categories,
+            last=(*self.last[:index], changed, *self.last[index + 1 :]),
             months=added(self.months, month_of(purchase.at), purchase.currency, change) if change else self.months,
         )
+        return facet._turned(changed, turn, change)
+
+    def _turned(self, purchase: Purchase, turn: int, change: int) -> "Purchases":
+        """With a purchase's share of what fades: `turn` is -1 where it counts no more, 1 where it counts again, 0 where only its
+        amount changed."""
+        if turn < 0 and not self.count and not any(one.net for one in self.last):
+            # Nothing is left: what rounding leaves of it goes as well.
+            return replace(self, sums=b"", sums_at=0, first_at=0, categories=Habits())
+        trips, _, *others = purchase.shares
+        amounts = (turn * trips, change / 100.0, *(turn * share for share in others))
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, purchase.at, amounts)
+        categories, first_at = self.categories, self.first_at
+        if turn < 0:
+            standing = [one for one in self.last if not one.taken_back]
+            latest = {name: one.at for one in standing for name in one.categories}
+            categories = categories.taken_back(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS, latest)
+            if first_at == purchase.at and len(self.last) < LAST:
+                first_at = standing[0].at if standing else 0
+        elif turn > 0:
+            categories = categories.seen(purchase.categories, purchase.at, CATEGORY_HALF_LIFE_DAYS)
+            first_at = min(first_at, purchase.at) if first_at else purchase.at
+        return replace(self, sums=sums, sums_at=sums_at, categories=categories, first_at=first_at)
 
     def merge(self, other: "Purchases") -> "Purchases":
         """Purchases of two identities of one customer; a return under one finds its purchase under the other."""
@@ -259,7 +312,7 @@ def purchase_key(kind: str, name: str) -> bytes:
 
 def _purchase(
     key: bytes, at: int, goods: tuple[Product, ...], amount: int, currency: str, local: datetime, store: str = ""
-) -> tuple[Purchase, tuple[float, ...]]:
+) -> Purchase:
     units, discount, coupons, private, known = 0.0, 0, 0, 0, False
     categories: dict[str, None] = {}
     products: dict[str, None] = {}
@@ -277,20 +330,16 @@ def _purchase(
             products[line.product_id] = None
     joined = _SEPARATOR.join(categories), _SEPARATOR.join(islice(products, MOST_PRODUCTS))
     cost, costed = costs_of(goods, amount) if known else (0, 0)
-    purchase = Purchase(key, at, amount, 0, currency, units, *joined, store, cost=cost, costed=costed)
-    amounts = (
-        1.0,
-        amount / 100.0,
-        min(units, 1e4),
-        float(len(goods)),
-        discount / 100.0,
-        float(coupons),
-        private / 100.0,
-        float(local.weekday() >= 5),
-        float(len(categories)),
-        float(local.hour >= 17),
-    )
-    return purchase, amounts
+    marks = marks_of(len(goods), coupons, local)
+    return Purchase(
+        key, at, amount, 0, currency, units, *joined, store,
+        cost=cost, costed=costed, discount=discount, private=private, marks=marks,
+    )  # fmt: skip
+
+
+def marks_of(lines: int, coupons: int, local: datetime) -> int:
+    """Lines and coupons (at most 4,095 each), weekend and evening by the wall clock of the sale, in one number."""
+    return min(lines, 0xFFF) << 14 | min(coupons, 0xFFF) << 2 | (local.weekday() >= 5) << 1 | (local.hour >= 17)
 
 
 def costs_of(goods: Iterable[Product], amount: int) -> tuple[int, int]:
@@ -316,7 +365,7 @@ def costs_of(goods: Iterable[Product], amount: int) -> tuple[int, int]:
 def _order_completed(facet: Purchases, event: OrderCompleted, at: int) -> Purchases:
     order = event.data
     key = purchase_key("order", order.order_id)
-    return facet.bought(*_purchase(key, at, order.products, order.amount_minor, order.currency or "", event.time))
+    return facet.bought(_purchase(key, at, order.products, order.amount_minor, order.currency or "", event.time))
 
 
 def _order_cancelled(facet: Purchases, event: OrderCancelled, at: int) -> Purchases:
@@ -352,19 +401,27 @@ def _receipt(facet: Purchases, event: PosTransactionCompleted, at: int) -> Purch
         return facet._costing(receipt.currency or "", -cost, -costed)
     local = receipt.end or receipt.begin or event.time
     key = purchase_key("pos", receipt.key)
-    return facet.bought(*_purchase(key, at, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store))
+    return facet.bought(_purchase(key, at, sold, receipt.amount_minor, receipt.currency or "", local, receipt.store))
 
 
 def _receipt_voided(facet: Purchases, event: PosTransactionVoided, at: int) -> Purchases:
-    return facet.returned(Back(purchase_key("pos", event.data.key)), event.data.currency or "")
+    receipt = event.data
+    back = Back(purchase_key("pos", receipt.key), by=last_instant_of(receipt.key), worth=receipt.amount_minor)
+    return facet.returned(back, receipt.currency or "")
 
 
 def _receipt_returned(facet: Purchases, event: PosReturnCompleted, at: int) -> Purchases:
     receipt = event.data
-    key = purchase_key("pos", receipt.original) if receipt.original else b""
+    key, by = (purchase_key("pos", receipt.original), last_instant_of(receipt.original)) if receipt.original else (b"", 0)
     goods = (line for line in receipt.lines if line.kind in ("sale", "return"))
-    back = Back(key, receipt.returned_minor, *_costs_back(goods, receipt.returned_minor))
+    back = Back(key, receipt.returned_minor, *_costs_back(goods, receipt.returned_minor), by)
     return facet.returned(back, receipt.currency or "")
+
+
+def _return_voided(facet: Purchases, event: PosReturnVoided, at: int) -> Purchases:
+    receipt = event.data
+    key, by = (purchase_key("pos", receipt.original), last_instant_of(receipt.original)) if receipt.original else (b"", 0)
+    return facet.returned(Back(key, -receipt.returned_minor, by=by), receipt.currency or "")
 
 
 HANDLERS: dict[str, Callable[..., Purchases]] = {
@@ -374,4 +431,5 @@ HANDLERS: dict[str, Callable[..., Purchases]] = {
     "pos_transaction_completed": _receipt,
     "pos_transaction_voided": _receipt_voided,
     "pos_return_completed": _receipt_returned,
+    "pos_return_voided": _return_voided,
 }

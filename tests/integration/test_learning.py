@@ -220,7 +220,7 @@ def test_what_goes_along_with_what_is_learned_from_profiles_and_outlives_a_resta
         bought = Purchases()
         for week, name in enumerate((habit, habit, next_one)):
             purchase = Purchase(key=bytes([week]), at=1_480_000_000_000 + week * WEEK, joined_categories=name)
-            bought = bought.bought(purchase, (1.0,) + (0.0,) * 9)
+            bought = bought.bought(purchase)
         profile = Profile(f"u:{number}", {f"u:{number}": Part(purchases=bought)})
         store.client.set(keys.profile(number % SHARDS, profile.key), encode_profile(profile))
     counts = {name: encode_pair((100.0, 1000)) for name in ("nappies", "baby food", "leash", "dog food")}

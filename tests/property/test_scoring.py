@@ -71,10 +71,12 @@ def parts(draw: st.DrawFn) -> Part:
     """A customer of a small shop: some goods bought and maybe taken back, some looked at, a cart, offers seen."""
     bought, viewed = Habits(), Habits()
     for name, (day, times) in draw(HABITS).items():
-        bought = bought.seen((name,), day * DAY, 56.0, times)
-        bought = bought.taken_back((name,), day * DAY, 56.0) if draw(st.booleans()) else bought
+        for _ in range(times):
+            bought = bought.seen((name,), day * DAY, 56.0)
+        bought = bought.taken_back((name,), day * DAY, 56.0, {}) if draw(st.booleans()) else bought
     for name, (day, times) in draw(HABITS).items():
-        viewed = viewed.seen((name,), day * DAY, 7.0, times)
+        for _ in range(times):
+            viewed = viewed.seen((name,), day * DAY, 7.0)
     cart = tuple(InCart(category=name) for name in draw(st.lists(st.sampled_from(GOODS), max_size=2)))
     seen = draw(st.dictionaries(st.sampled_from(["offer-0", "offer-3"]), st.builds(Tally, shown=st.integers(0, 60))))
     return Part(

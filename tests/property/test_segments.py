@@ -27,7 +27,7 @@ from engine.models.segments import (
     standing_of,
 )
 from engine.moments import DAY, HOUR, Millis, rfc3339
-from engine.profiles.purchases import Purchase, Purchases
+from engine.profiles.purchases import SUMS, Purchase, Purchases
 from engine.shards.commit import Entry
 from engine.shards.segments import bins_of, grouped, summed
 from engine.store.codec import decode_profile
@@ -190,7 +190,7 @@ def bought(*days: float, amount: int = 1000) -> Purchases:
     facet = Purchases()
     for number, day in enumerate(days):
         purchase = Purchase(bytes([number]), START + int(day * DAY), amount, currency="EUR")
-        facet = facet.bought(purchase, (1.0, amount / 100.0, *([0.0] * 8)))
+        facet = facet.bought(purchase)
     return facet
 
 
@@ -244,7 +244,8 @@ def test_who_was_last_looked_at_before_there_were_cut_points_is_placed_by_them()
 
 def test_time_alone_changes_nobodys_bin() -> None:
     customer = bought(0.0, 30.0)
-    later = customer.bought(Purchase(b"x", START + 200 * DAY, 0, currency="EUR"), (0.0,) * 10)
+    sums, at = SUMS.add(customer.sums, customer.sums_at, START + 200 * DAY, (0.0,) * len(SUMS.quantities))
+    later = msgspec.structs.replace(customer, sums=sums, sums_at=at)
 
     assert measured(later).places()[1:] == measured(customer).places()[1:]
 

@@ -16,7 +16,7 @@ def customer(days: list[float]) -> Profile:
     bought = Purchases()
     for number, day in enumerate(days):
         purchase = Purchase(key=b"%08d" % number, at=START + int(day * DAY), amount=1000, currency="EUR", units=1.0)
-        bought = bought.bought(purchase, (1.0, 10.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+        bought = bought.bought(purchase)
     return Profile("u:1", {"u:1": Part(Identity(first_at=START), bought)})
 
 

@@ -22,7 +22,7 @@ def part(*baskets: str) -> Part:
     bought = Purchases()
     for week, name in enumerate(baskets):
         purchase = Purchase(key=bytes([week]), at=START + week * 7 * DAY, joined_categories=name)
-        bought = bought.bought(purchase, (1.0,) + (0.0,) * 9)
+        bought = bought.bought(purchase)
     return Part(purchases=bought)
 
 
