@@ -53,11 +53,15 @@ class Awaited(Struct, frozen=True, array_like=True):
 
 
 class Links(Struct, frozen=True, array_like=True):
-    """Statements of one customer by identity, the newest lines of the trail, and what waits for identities on their way."""
+    """Statements of one customer by identity, the newest lines of the trail, and what waits for identities on their way.
+
+    `returning`: the customer's own part is on its way home.
+    """
 
     by_key: dict[str, Link] = {}
     trail: tuple[Change, ...] = ()
     awaited: tuple[Awaited, ...] = ()
+    returning: bool = False
 
     def linked(self, key: str) -> bool:
         """Whether the identity is said to belong to this customer."""
@@ -103,7 +107,7 @@ class Links(Struct, frozen=True, array_like=True):
     def without(self, key: str) -> "Links":
         """As if the identity had never been named."""
         by_key = {name: one for name, one in self.by_key.items() if name != key}
-        return Links(by_key, tuple(one for one in self.trail if one.key != key), self.awaited)
+        return replace(self, by_key=by_key, trail=tuple(one for one in self.trail if one.key != key))
 
 
 NO_LINKS = Links()

@@ -110,7 +110,9 @@ class Handover:
         key = claim.part_key
         part = _PART.decode(b64decode(claim.part)).merge(profile.part_of(key))
         links = profile.links
-        if key != profile.key:
+        if key == profile.key:
+            links = replace(links, returning=False)
+        else:
             if key not in links.by_key:
                 links = links.heard(key, Link(claim.at, True, claim.outright, claim.event_id, claim.event_source))
             via = claim.via if claim.via != profile.key else ""
@@ -128,7 +130,8 @@ class Handover:
         if claim.part_key != profile.key:
             return profile, [self._sent(IdentityReleased, event, claim.part_key, replace(claim, by=profile.key))]
         answer = [] if claim.forget else [self._sent(PartReleased, event, claim.by, claim)]
-        return replace(profile, moved_to=""), answer
+        links = profile.links if claim.forget else replace(profile.links, returning=True)
+        return replace(profile, moved_to="", links=links), answer
 
     def forgotten(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
         """The identity is erased: who holds its part throws it away."""

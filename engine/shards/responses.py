@@ -1,17 +1,18 @@
 """What a customer does with an offer that was made to them under another of their identities.
 
 A visitor is shown an offer, logs in and buys: the decision belongs to the part of the browser, the purchase to that of the user.
-An offer that is open in any part of a customer is answered by what happens in any other, as it would be in one part. While a part
-is on its way, what may answer its offers is remembered, and told to them when they come.
+An offer that is open in any part of a customer is answered by what happens in any other, as it would be in one part. A part, or
+an event that is forwarded, takes longer than one that comes straight, so an answer may be there before its offer: what was done
+with an offer that nobody knows yet is remembered, and told to it when it comes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from msgspec.structs import replace
 
 from engine.events.base import Event
-from engine.events.offers import OfferSeen
+from engine.events.offers import OfferDecided, OfferSeen
 from engine.events.orders import CouponTried, OrderCompleted
 from engine.events.pos import PosNote, PosTransactionCompleted
 from engine.profiles import offer_history
@@ -23,6 +24,7 @@ from engine.profiles.purchases import Purchase
 _ANSWERS: Final = {
     name: offer_history.HANDLERS[name]
     for name in (
+        "offer_decided",
         "offer_viewed",
         "offer_clicked",
         "offer_accepted",
@@ -36,29 +38,41 @@ _ANSWERS: Final = {
 
 
 def answered(profile: Profile, part_key: str, event: Event, at: int) -> Profile:
-    """After an event of one part: with the offers that it answers in the others."""
+    """After an event of one part: with the offers that it answers in the others, and the answers that came before the offer."""
     handler = _ANSWERS.get(event.type)
-    if handler is None or (len(profile.parts) < 2 and not profile.links.by_key):
+    if handler is None or not (profile.links.by_key or profile.links.returning):
         return profile
+    if isinstance(event, OfferDecided):
+        return _caught_up(_told(profile, part_key), part_key)
     changed = _each(profile, part_key, lambda offers: handler(offers, event, at))
-    if any(one.linked and key not in profile.parts for key, one in profile.links.by_key.items()):
-        links = profile.links
-        for awaited in _awaited(changed, event, at):
-            links = links.awaiting(awaited)
-        changed = replace(changed, links=links)
-    return changed
+    if isinstance(event, OfferSeen):
+        for key, part in changed.parts.items():
+            if part.offers.open:
+                changed = _caught_up(changed, key)
+    links = changed.links
+    for awaited in _awaited(changed, event, at):
+        links = links.awaiting(awaited)
+    return changed if links is changed.links else replace(changed, links=links)
 
 
 def caught_up(profile: Profile, key: str) -> Profile:
     """After the part of an identity has come in: what happened meanwhile has answered its offers, and it has answered others'."""
-    profile = _told(profile, key)
+    profile = _caught_up(_told(profile, key), key, tuple(profile.parts))
     for name in profile.parts:
-        others = [name_ for name_ in profile.parts if name_ != name] if name == key else [key]
-        bought = [one for other in others for one in profile.parts[other].purchases.last]
-        offers = _bought(profile.parts[name].offers, bought)
-        if offers is not profile.parts[name].offers:
-            profile = profile.with_part(name, replace(profile.parts[name], offers=offers))
+        if name != key:
+            profile = _caught_up(profile, name, (key,))
     return profile
+
+
+def _caught_up(profile: Profile, key: str, others: Collection[str] = ()) -> Profile:
+    """Open offers of a part after purchases in other parts; all of them unless told which."""
+    part = profile.part_of(key)
+    if not part.offers.open:
+        return profile
+    names = others or tuple(name for name in profile.parts if name != key)
+    bought = [one for name in names for one in profile.part_of(name).purchases.last]
+    offers = _bought(part.offers, bought)
+    return profile if offers is part.offers else profile.with_part(key, replace(part, offers=offers))
 
 
 def _each(profile: Profile, but: str, change: Callable[[OfferHistory], OfferHistory]) -> Profile:
@@ -86,6 +100,9 @@ def _awaited(profile: Profile, event: Event, at: int) -> list[Awaited]:
         coupons = offer_history.coupons_of(event)
     elif isinstance(event, CouponTried | PosNote):
         coupons = {offer_history.coupon_tried(event)}
+    links = profile.links
+    if not (links.returning or any(one.linked and key not in profile.parts for key, one in links.by_key.items())):
+        return []
     return [Awaited(at, "", coupon=coupon) for coupon in sorted(coupons) if coupon]
 
 
