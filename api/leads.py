@@ -162,7 +162,7 @@ def _situation(profile: Profile, basis: Basis, now: Millis) -> Situation:
     return Situation(
         decision_id="",
         now=now,
-        unit=profile.first_identity,
+        unit=profile.unit,
         placements=(),
         part=part,
         vector=vector,

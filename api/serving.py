@@ -215,7 +215,7 @@ class Serving:
             if part is None or vector is None:
                 part = customer.profile.whole
                 vector = read_all([(part, Moment(channel), now)])[0] if _may_be_read(question, part) else None
-            unit = customer.profile.first_identity or unit
+            unit = customer.profile.unit or unit
         loaded = question.basis.loaded
         asked_zone = (context.timezone or "") if context is not None else ""
         situation = Situation(

@@ -172,7 +172,7 @@ class World:
             Situation(
                 decision_id=event.decision_id or event.id,
                 now=now,
-                unit=profile.first_identity or key,
+                unit=profile.unit or key,
                 placements=tuple(wanted),
                 part=part,
                 vector=vector,

@@ -91,7 +91,7 @@ def situation(profile: Profile | None = None, **fields: Any) -> Situation:
     now = fields.pop("now", NOON)
     known = profile if profile is not None else Profile("u:anna")
     fields.setdefault("decision_id", "d-1")
-    fields.setdefault("unit", known.first_identity)
+    fields.setdefault("unit", known.unit)
     fields.setdefault("placements", (PlacementRequest("hero", fields.pop("count", 1)),))
     fields.setdefault("part", known.whole)
     fields.setdefault("vector", read_features(known, Request(), Millis(now)))

@@ -178,7 +178,7 @@ class Shop:
         return Situation(
             decision_id=f"d-{number}",
             now=at,
-            unit=profile.first_identity,
+            unit=profile.unit,
             placements=(PlacementRequest(PLACEMENT),),
             part=profile.whole,
             vector=read_features(profile, Request("web"), at),

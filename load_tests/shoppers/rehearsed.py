@@ -187,7 +187,7 @@ class Life:
             situation = Situation(
                 decision_id=f"{self.name}-{visit.day}-{visit.number}",
                 now=at,
-                unit=profile.first_identity,
+                unit=profile.unit,
                 placements=(PlacementRequest(PLACEMENT, OFFERS),),
                 attempt=len(refused),
                 part=profile.whole,
