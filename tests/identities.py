@@ -1,4 +1,4 @@
-"""Random lives of a customer under several names, the shards they run through with crashes, and who should hold what at the end."""
+"""Random lives of a customer under several names, shards that crash while these run through them, and who should hold what."""
 
 import random
 from collections.abc import Sequence
@@ -105,7 +105,6 @@ def life(seed: int, count: int, unlinks: bool = True, crossing: bool = True) -> 
         elif draw_of < 0.40:
             log.append(happening(index, at, {**USER, **chance.choice([device, CARD, {**device, **CARD}])}, chance))
         elif draw_of < 0.55:
-            name = next(iter(device.values()))
             made = decided(f"d-{index}", "", at, window=390 * DAY) | {"user_id": None} | device
             made["data"]["offers"][0]["redeemed_when"] = "buys" if crossing else "event"
             log.append(made)

@@ -1,7 +1,12 @@
-"""Who is held out and who gets which variation: a salted hash of the customer's first identity, nothing else.
+"""Who is held out and who gets which variation: a salted hash of one identity of the customer, nothing else.
 
 The same person is on the same side at every decision, in every process and after every restart; nobody outside can
 steer on which one. The salts of holdout and experiment differ, so the two assignments are independent.
+
+Which identity (`Profile.unit`): the one that was hashed when the customer was first counted for a campaign, else the one seen
+first. A visitor who logs in stays on the side they were on; where both were counted before, on different sides, the earlier one
+holds and the observation is marked as mixed. Which of them came first has nothing to do with any hash, so each side is still
+drawn as the shares say. Identities that are parted keep the side of their time together, and are two customers from then on.
 
 Who counts for a campaign is settled by the first decision in which it had something in place, for those held out as for
 everybody else. Caps and stock have no say in it: those held out use up nothing, and two groups that enter by different
