@@ -28,6 +28,17 @@ class Terms(Struct, frozen=True, omit_defaults=True):
     click_probability: float | None = None
 
 
+class ShownProduct(Struct, frozen=True, omit_defaults=True):
+    """A product as a page shows it; `price` is of one unit, in major units."""
+
+    product_id: str
+    title: str
+    price: str
+    currency: str
+    image: str = ""
+    url: str = ""
+
+
 class OfferAnswer(Struct, frozen=True, omit_defaults=True):
     """An offer as its caller gets it; pages get no figures. `score` is the expected value in major units."""
 
@@ -43,6 +54,8 @@ class OfferAnswer(Struct, frozen=True, omit_defaults=True):
     terms: Terms | None = None
     coupon: str = ""
     """The customer's own code."""
+    products: tuple[ShownProduct, ...] = ()
+    """What the offer shows, where that was found when it was decided."""
 
 
 class PlacementAnswer(Struct, frozen=True, omit_defaults=True):
@@ -112,6 +125,7 @@ def _for_page(offer: Chosen) -> OfferAnswer:
         rfc3339(offer.expires_at),
         (),
         coupon=offer.coupon,
+        products=_shown(offer),
     )
 
 
@@ -136,6 +150,16 @@ def _in_full(offer: Chosen, basis: Basis) -> OfferAnswer:
             _clicked(offer, basis) if offer.kind == "sell" else None,
         ),
         offer.coupon,
+        _shown(offer),
+    )
+
+
+def _shown(offer: Chosen) -> tuple[ShownProduct, ...]:
+    if not offer.products:
+        return ()
+    return tuple(
+        ShownProduct(one.product_id, one.title, _major(one.price, one.currency), one.currency, one.image, one.url)
+        for one in offer.products
     )
 
 

@@ -42,7 +42,20 @@ from config.settings import ApiSettings, EngineSettings, RedisSettings
 
 log = logging.getLogger(__name__)
 
-GROUPS: Final = (events, segment, decisions, customers, preferences, service, insights, leads, products, catalogue, tag, operating)
+GROUPS: Final = (
+    events,
+    segment,
+    decisions,
+    customers,
+    preferences,
+    service,
+    insights,
+    leads,
+    products,
+    catalogue,
+    tag,
+    operating,
+)
 
 
 SERVED: Final[dict[str, Any]] = {

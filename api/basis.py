@@ -4,16 +4,20 @@ A request takes the basis once and keeps it to its end, so a catalogue or a snap
 with the one before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from api.customer_state import Known
 from config.catalogue_files import Loaded
+from engine.decisioning.expanding import expanded
 from engine.decisioning.in_tier import TierTable
 from engine.decisioning.loyalty import held_and_below, judged, loyal
 from engine.decisioning.scoring import Scorers, scorers_for
+from engine.decisioning.shelf import Expansion, Shelf
+from engine.decisioning.situation import CartLine, PlacementRequest
 from engine.events.decode import Store
 from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import NAMES, Vector
@@ -22,6 +26,8 @@ from engine.models.scoring import ChurnScorer, OfferScorer, PurchaseScorer
 from engine.models.segments import placed
 from engine.profiles.profile import Part, Profile
 from engine.profiles.standing import Standing
+
+NOTHING_ASKED: Mapping[int, Expansion] = {}
 
 
 class Basis(Struct, frozen=True, eq=False):
@@ -34,6 +40,16 @@ class Basis(Struct, frozen=True, eq=False):
     value: ValueScorer
     versions: dict[str, str]
     stores: Mapping[str, Store]
+    shelf: Shelf = msgspec.field(default_factory=Shelf)
+
+    def expanded(
+        self, part: Part | None, placements: Sequence[PlacementRequest], cart: Sequence[CartLine], now: int
+    ) -> Mapping[int, Expansion]:
+        """The products of offers that are found when it is decided, where one of the placements has such an offer."""
+        loaded, expanding = self.loaded, self.loaded.catalogue.columns.expanding
+        if part is None or not expanding or not any(wanted.name in expanding for wanted in placements):
+            return NOTHING_ASKED
+        return expanded(loaded.catalogue, loaded.policy, self.shelf, placements, part, cart, now)
 
     @property
     def derives(self) -> bool:
@@ -100,6 +116,7 @@ def basis_of(
     churn: ChurnScorer | None = None,
     purchase: PurchaseScorer | None = None,
     value: ValueScorer | None = None,
+    shelf: Shelf | None = None,
 ) -> Basis:
     """Everything worked out that no request changes. Before labels have matured, churn and purchase go by how the customers of
     this shop buy, as the value model has it."""
@@ -123,4 +140,5 @@ def basis_of(
             "catalogue": catalogue.version,
         },
         stores={name: Store(store.zone, store.currency, store.name) for name, store in loaded.stores.items()},
+        shelf=shelf or Shelf(),
     )

@@ -176,6 +176,7 @@ class Container:
             self.snapshots.churn,
             self.snapshots.purchase,
             self.snapshots.value,
+            self.goods.shelf,
         )
 
     async def _look_at_lift(self) -> None:

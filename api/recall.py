@@ -65,6 +65,7 @@ class RecalledOffer(Struct, frozen=True, omit_defaults=True):
     outcome: Outcome
     campaign_id: str = ""
     coupon: str = ""
+    products: tuple[str, ...] = ()
     features: dict[str, float] = {}
 
 
@@ -188,6 +189,7 @@ def _offer(one: ChosenOffer, event: OfferDecided, customer: Known | None, labels
         outcome=_outcome(one, event.decision_id or event.id, customer, labels),
         campaign_id=one.campaign,
         coupon=one.coupon,
+        products=one.products,
         features=_readings(one.vector, event.data.fingerprint),
     )
 

@@ -216,13 +216,13 @@ class Serving:
                 part = customer.profile.whole
                 vector = read_all([(part, Moment(channel), now)])[0] if _may_be_read(question, part) else None
             unit = customer.profile.unit or unit
-        loaded = question.basis.loaded
+        loaded, wanted, cart = question.basis.loaded, wanted_of(asked), cart_of(asked)
         asked_zone = (context.timezone or "") if context is not None else ""
         situation = Situation(
             decision_id=decision_id(question.arrival, question.shard),
             now=now,
             unit=unit,
-            placements=wanted_of(asked),
+            placements=wanted,
             part=part,
             vector=vector,
             derived=question.basis.derived(customer, part, vector, now),
@@ -235,10 +235,11 @@ class Serving:
             locale=(context.locale or "") if context is not None else "",
             timezone=zone_of(asked_zone, part, loaded.stores, loaded.policy.timezone),
             exclude=frozenset(asked.exclude or ()),
-            cart=cart_of(asked),
+            cart=cart,
             context={"page": context.page or {}} if context is not None else {},
             dry_run=not asked.writes,
             late=customer is None and time.monotonic() >= question.deadline,
+            expanded=question.basis.expanded(part if vector is not None else None, wanted, cart, now),
         )
         situation = permitted(situation, question.basis.loaded.policy)
         if asked.trigger is None:

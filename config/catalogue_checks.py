@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from config.loyalty_checks import check_programme
 from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.clauses import TooManyClauses, clauses
-from engine.decisioning.offers import Campaign, Coupons, Money, Offer, Price
+from engine.decisioning.offers import EXPANSIONS, Campaign, Coupons, Money, Offer, Price, Promotes
 from engine.decisioning.policy import Policy
 from engine.decisioning.pools import redemption_cost
 from engine.decisioning.triggers import OCCASIONS, Trigger
@@ -77,6 +77,8 @@ def _offer(offer: Offer, policy: Policy) -> Iterator[tuple[str, str]]:
             yield "redeemed_when", "expected exactly one of buys, coupon and event"
         if taken.buys and not (offer.promotes.categories or offer.promotes.products):
             yield "redeemed_when.buys", "nothing is promoted: name categories or products under promotes"
+    if offer.promotes.most != Promotes().most and not offer.promotes.expands:
+        yield "promotes.most", f"is for products that are found when it is decided: write products: {' or '.join(EXPANSIONS)}"
     if offer.price is not None:
         yield from _price(offer.price)
     yield from _too_many("eligible_when", offer)

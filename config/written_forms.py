@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from config.mistakes import Mistake, did_you_mean, one_of
 from engine.decisioning.conditions import COMBINATIONS, KINDS, Feature, HasTrait, Names, plain_text
 from engine.decisioning.in_tier import TierWanted
-from engine.decisioning.offers import Money
+from engine.decisioning.offers import EXPANSIONS, Money
 from engine.moments import millis
 from engine.money import AmountError, exponent, to_minor
 
@@ -43,6 +43,7 @@ class Reader:
             "plain": self._plain_value,
             "plains": self._plain_values,
             "tier": self._tier,
+            "promoted": self._promoted,
         }
 
     def wrong(self, path: str, what: str) -> Any:
@@ -251,6 +252,16 @@ class Reader:
             return TierWanted(at_least=node["at_least"])
         names = self.value(Names, node, path)
         return WRONG if names is WRONG else TierWanted(among=names)
+
+    def _promoted(self, node: Any, path: str) -> Any:
+        """Products by id, or one word for how they are found when it is decided."""
+        if isinstance(node, str):
+            if node not in EXPANSIONS and (meant := did_you_mean(node, EXPANSIONS)):
+                return self.wrong(path, f"expected products by id, {' or '.join(EXPANSIONS)}, found {_shown(node)}{meant}")
+            return node if node in EXPANSIONS else (node,)
+        if isinstance(node, list) and any(item in EXPANSIONS for item in node if isinstance(item, str)):
+            return self.wrong(path, f"{' and '.join(EXPANSIONS)} stand alone: write products: {EXPANSIONS[0]}")
+        return self.value(tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], node, path)
 
     def _content(self, node: Any, path: str) -> Any:
         """Fields by locale. What a page shows is its own affair: any field of text is passed on, a title there must be."""

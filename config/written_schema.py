@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.decisioning.conditions import COMBINATIONS, KINDS
-from engine.decisioning.offers import Money
+from engine.decisioning.offers import EXPANSIONS, Money
 
 _WRITTEN: Mapping[str, dict[str, Any]] = {
     "instant": {"type": "string", "description": "a date, or a time with an offset"},
@@ -28,6 +28,13 @@ _WRITTEN: Mapping[str, dict[str, Any]] = {
                 "required": ["at_least"],
                 "additionalProperties": False,
             },
+        ]
+    },
+    "promoted": {
+        "anyOf": [
+            {"enum": list(EXPANSIONS), "description": "found when it is decided"},
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "string"},
         ]
     },
     "conditions": {"type": "array", "items": {"$ref": "#/$defs/condition"}},

@@ -13,6 +13,7 @@ from engine.decisioning.ledger import RESERVED, VIEWED, CapClaim, Claim, Entry, 
 from engine.decisioning.permission import Proof
 from engine.decisioning.policy import Placement, Policy
 from engine.decisioning.scoring import Scored, recorded
+from engine.decisioning.shelf import NOTHING_FOUND
 from engine.decisioning.situation import Situation
 from engine.moments import DAY, SECOND, Millis
 
@@ -49,7 +50,7 @@ def placed(
     figures: Figures = UNDRAWN,
 ) -> Chosen:
     """An offer in its place."""
-    offer, columns = catalogue.offers[row], catalogue.columns
+    offer, columns, expansion = catalogue.offers[row], catalogue.columns, situation.expanded.get(row, NOTHING_FOUND)
     span = int(offer.attribution_window_days * DAY)
     if placement.shown_when == "viewed":
         span = policy.reservation_seconds * SECOND
@@ -61,10 +62,10 @@ def placed(
         position=position,
         proof=proof,
         campaign_id=offer.campaign or "",
-        value_minor=float(columns.value[row]),
+        value_minor=expansion.worth or float(columns.value[row]),
         cost_minor=float(columns.cost[row]),
         currency=catalogue.currency,
-        reasons=figures.reasons or (offer.kind,),
+        reasons=(*(figures.reasons or (offer.kind,)), *((offer.promotes.expands,) if expansion.products else ())),
         propensity=figures.propensity,
         probability=figures.probability,
         score=figures.score,
@@ -74,6 +75,7 @@ def placed(
         vector=figures.vector,
         content=catalogue.contents.of(row, situation.locale),
         expires_at=Millis(min(int(columns.ends[row]), situation.now + span)),
+        products=expansion.products,
     )
 
 

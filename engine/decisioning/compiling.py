@@ -109,7 +109,12 @@ def _columns(
         channel={name: mask([allowed is None or name in allowed for allowed in channels]) for name in named},
         any_channel=mask([allowed is None for allowed in channels]),
         promoted_categories=tuple(offer.promotes.categories for offer in offers),
-        promoted_products=tuple(offer.promotes.products for offer in offers),
+        promoted_products=tuple(offer.promotes.named for offer in offers),
+        expanding={
+            name: tuple(row for row, o in enumerate(offers) if o.promotes.expands and name in o.placements)
+            for name in policy.placements
+            if any(o.promotes.expands and name in o.placements for o in offers)
+        },
         arms={name: _arms(name, placement, offers, campaigns) for name, placement in policy.placements.items()},
         bought_products=products,
         bought_categories=categories,
@@ -225,8 +230,9 @@ def _silenced(offers: Sequence[Offer], default: JustBought, by_category: bool) -
     for row, offer in enumerate(offers):
         rule = offer.just_bought or default
         days = rule.category_days if by_category else rule.days
-        names = offer.promotes.categories if by_category else offer.promotes.products
-        if offer.kind == "sell" and days > 0:
+        names = offer.promotes.categories if by_category else offer.promotes.named
+        # What is found when it is decided is judged product by product then.
+        if offer.kind == "sell" and days > 0 and not offer.promotes.expands:
             for name in names:
                 found.setdefault(name, []).append((row, int(days * DAY)))
     return {name: tuple(rows) for name, rows in found.items()}

@@ -12,6 +12,7 @@ from engine.decisioning.ledger import Claim, Sticky
 from engine.decisioning.permission import Proof, bears
 from engine.decisioning.policy import Ranker
 from engine.decisioning.pools import Kind
+from engine.decisioning.shelf import Suggested
 from engine.errors import InvariantBroken
 from engine.moments import Millis
 
@@ -51,6 +52,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     learn: bool = False
     vector: bytes = b""
     repeats: str = ""
+    products: tuple[Suggested, ...] = ()
+    """What the offer shows, where that was found when it was decided."""
 
     def __post_init__(self) -> None:
         if not bears(self.proof, self.kind):

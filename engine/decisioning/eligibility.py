@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from engine.decisioning.catalogue import FOR_EVER, Catalogue, Columns, Conditions, Rule
 from engine.decisioning.conditions import BoolArray
 from engine.decisioning.offers import locale_chain
+from engine.decisioning.shelf import NOTHING_FOUND
 from engine.decisioning.situation import Situation
 from engine.features.affinity import habits_of
 from engine.moments import DAY, rfc3339
@@ -171,6 +172,28 @@ class NotJustBought:
                             yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
 
 
+class Found:
+    """Where the products of an offer are found when it is decided, some have to be found."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return bool(columns.expanding)
+
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
+        return _without(columns, [[row for row in self._asked(columns, one) if not _shows(one, row)] for one in situations])
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
+        found = situation.expanded.get(row, NOTHING_FOUND)
+        return found.words or "nothing is read of the customer that products could be found by"
+
+    @staticmethod
+    def _asked(columns: Columns, situation: Situation) -> list[int]:
+        return [row for wanted in situation.placements for row in columns.expanding.get(wanted.name, ())]
+
+
+def _shows(situation: Situation, row: int) -> bool:
+    return bool(situation.expanded.get(row, NOTHING_FOUND).products)
+
+
 class Dismissed:
     """What the customer has waved away rests for a while."""
 
@@ -246,7 +269,7 @@ def _without(columns: Columns, rows: Sequence[list[int]]) -> BoolArray:
     return mask
 
 
-RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Dismissed(), Written())
+RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Found(), Dismissed(), Written())
 """In the order in which a reason is named where several apply."""
 
 

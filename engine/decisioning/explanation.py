@@ -69,12 +69,19 @@ class _Teller:
             if stage < len(STAGES):
                 yield self._entry(offer_id, STAGES[stage], self._dropped(stage, row))
             elif row in self.chosen:
-                yield self._entry(offer_id, "chosen", self._why(self.chosen[row]), self._contributions(row))
+                yield self._entry(offer_id, "chosen", self._why(self.chosen[row]) + self._shown(row), self._contributions(row))
             else:
-                yield self._entry(offer_id, "arbitration", self._not_drawn(row), self._contributions(row))
+                yield self._entry(offer_id, "arbitration", self._not_drawn(row) + self._shown(row), self._contributions(row))
 
     def _entry(self, offer_id: str, stage: str, rule: str, contributions: dict[str, float] | None = None) -> Explained:
         return Explained(placement=self.filled.name, offer_id=offer_id, stage=stage, rule=rule, contributions=contributions or {})
+
+    def _shown(self, row: int) -> str:
+        """The products that were found, each with why."""
+        found = self.situation.expanded.get(row)
+        if found is None:
+            return ""
+        return "; shows " + " and ".join(f"{one.product_id} ({one.because})" for one in found.products)
 
     def _scored(self) -> Scored | None:
         if self.situation.late:

@@ -46,11 +46,32 @@ class Cap(Struct, frozen=True, kw_only=True):
     tag: Identifier | None = None
 
 
+Expands = Literal["bought_together", "replenishment"]
+EXPANSIONS: tuple[str, ...] = get_args(Expands)
+
+
 class Promotes(Struct, frozen=True, kw_only=True):
-    """What the offer is about: features, cold start and "never what was just bought" come from here."""
+    """What the offer is about: features, cold start and "never what was just bought" come from here.
+
+    Products are named, or found when it is decided: `bought_together` is what goes along with the cart, `replenishment` what
+    the customer has used up by now; at most `most` of them, only of `categories` where some are named.
+    """
 
     categories: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
-    products: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
+    products: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] | Expands, Meta(extra={"written": "promoted"})
+    ] = ()
+    most: Annotated[int, Meta(ge=1, le=20)] = 3
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The products that are named."""
+        return () if isinstance(self.products, str) else self.products
+
+    @property
+    def expands(self) -> str:
+        """How products are found; empty where they are named, or where there are none."""
+        return self.products if isinstance(self.products, str) else ""
 
 
 class Redemption(Struct, frozen=True, kw_only=True):
@@ -81,10 +102,14 @@ class Coupons(Struct, frozen=True, kw_only=True):
 
 
 class JustBought(Struct, frozen=True, kw_only=True):
-    """How long after a purchase the same thing is not offered: the product, and others of its category. 0 is at once."""
+    """How long after a purchase the same thing is not offered: the product, and others of its category. 0 is at once.
+
+    For `returned_days` after it was given back a product is not shown to its customer again.
+    """
 
     days: Annotated[float, Meta(ge=0, le=365)] = 7.0
     category_days: Annotated[float, Meta(ge=0, le=365)] = 1.0
+    returned_days: Annotated[float, Meta(ge=0, le=3650)] = 90.0
 
 
 class Offer(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ what is owed. What the customer did is not read, so no rule about it holds and n
 by what is popular.
 """
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from engine.decisioning.policy import Policy
@@ -35,4 +37,5 @@ def permitted(situation: Situation, policy: Policy) -> Situation:
     part = situation.part
     if part is None or not situation.profiled or may_profile(part, situation.now, policy):
         return situation
-    return replace(situation, part=without_history(part), vector=None, derived=None, standing=None, tiers=(), profiled=False)
+    unread: dict[str, Any] = {"vector": None, "derived": None, "standing": None, "tiers": (), "expanded": {}}
+    return replace(situation, part=without_history(part), profiled=False, **unread)

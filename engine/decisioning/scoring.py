@@ -163,9 +163,18 @@ class Readings:
             crossed, customer, row = together.crossed, together.packed[at].tobytes(), together.crossed.row[at]
         who = _able(ranker, self._scorers, crossed is not None)
         probability = self._probability(who, placement, places, row)
-        value = probability * columns.worth[rows] - columns.cost[rows]
+        value = probability * self._worth(which, rows) - columns.cost[rows]
         prepared = self._scorers.prepared[placement]
         return Scored(arms, places, rows, probability, value, prepared, customer, crossed, row, who)
+
+    def _worth(self, which: int, rows: NDArray[np.intp]) -> FloatArray:
+        """What a probability is multiplied with; where products were found and the offer names no margin, theirs."""
+        worth, expanded = self._columns.worth[rows], self._situations[which].expanded
+        if expanded and self._columns.value.any():
+            for place, row in enumerate(rows.tolist()):
+                if row in expanded and expanded[row].worth:
+                    worth[place] = expanded[row].worth
+        return worth
 
     def _read(self, placement: str) -> Together | None:
         if placement not in self._together:

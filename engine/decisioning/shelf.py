@@ -53,3 +53,18 @@ class Suggested(Struct, frozen=True):
     image: str = ""
     url: str = ""
     because: str = ""
+
+
+class Expansion(Struct, frozen=True):
+    """What an offer shows, found when it is decided; without any products, `words` says why not.
+
+    `worth` is what a redemption earns by the margins of these products, in minor units of the catalogue's currency, times the
+    offer's boost; 0 where that is not known, or where the offer names a margin itself.
+    """
+
+    products: tuple[Suggested, ...] = ()
+    worth: float = 0.0
+    words: str = ""
+
+
+NOTHING_FOUND = Expansion()

@@ -8,6 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.decisioning.ledger import Ledger
+from engine.decisioning.shelf import Expansion
 from engine.moments import Millis
 from engine.profiles.profile import Part
 from engine.profiles.standing import Standing
@@ -45,6 +46,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     `refused` names offers that a reservation refused in an earlier attempt, each with the stage (`cap` or `stock`).
     `late` means that the deadline passed before anything could be scored.
     `profiled` is False where the customer does not want to be: then nothing can be read of what they did.
+    `expanded` holds the products of offers that are found when it is decided, by row of the catalogue.
     """
 
     decision_id: str
@@ -70,3 +72,4 @@ class Situation(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     late: bool = False
     profiled: bool = True
+    expanded: Mapping[int, Expansion] = {}

@@ -127,6 +127,7 @@ def test_rules_that_concern_no_offer_cost_nothing() -> None:
         [
             shop.offer("a", status="paused", starts=1, channels=("web",), locales=("de",), promotes=COFFEE),
             shop.offer("b", eligible_when=shop.RECENT),
+            shop.offer("c", promotes=Promotes(products="bought_together")),
         ],
         POLICY,
     )
