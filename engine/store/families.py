@@ -242,13 +242,6 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "for ever, each until it is told anew",
     ),
     Family("prod:{p}:falls", "prices that fell and are still to be told to all shards", "product script, sender", "2 days"),
-    Family(
-        "prod:{p}:facts :changed :version",
-        "products as they were told last, and in which order they changed",
-        "product script",
-        "for ever, each until it is told anew",
-    ),
-    Family("prod:{p}:falls", "prices that fell and are still to be told to all shards", "product script, sender", "2 days"),
     Family("offers:catalogue", "names of a catalogue's offers in order, by its version", "API", "200 days from its last use"),
     Family("stock:offer", "units reserved and taken", "stock script", "with the offer"),
     Family(

@@ -133,13 +133,6 @@ PRICE_FALLS = "prod:{p}:falls"
 """Products in a slot of their own: they belong to no shard."""
 
 
-PRODUCTS = "prod:{p}:facts"
-PRODUCTS_CHANGED = "prod:{p}:changed"
-PRODUCTS_VERSION = "prod:{p}:version"
-PRICE_FALLS = "prod:{p}:falls"
-"""Products in a slot of their own: they belong to no shard."""
-
-
 def decisions(shard: int) -> str:
     return f"dec:{{{shard}}}"
 
