@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from api.problems import Problem
 from engine.events import clickstream
+from engine.events.decode import LEAD, payload_hash
 
 KeyKind = Literal["web", "write", "secret"]
 
@@ -29,6 +30,10 @@ WEB_TYPES: Final = (frozenset(clickstream.TYPES) - {"cart_abandoned"}) | {
     "preference_updated",
 }
 """What a page may say: how somebody walks through it, what they see and click of offers, and what they allow."""
+
+
+UNSIGNED: Final = "web://unsigned"
+"""The source of refusals that a page sent for a user without their hash."""
 
 
 class Caller(Struct, frozen=True):
@@ -150,13 +155,43 @@ def refused_to_page(caller: Caller, body: object, vouches: Callable[[str, object
     if body.get("mode") is not None:
         return "key.not_allowed", "mode", "history takes a write key"
     user_id = body.get("user_id")
-    if user_id is not None:
-        if _revokes(body) or vouches(str(user_id), body.get("user_hash")):
-            return None
+    if user_id is not None and not (_revokes(body) or vouches(str(user_id), body.get("user_hash"))):
         return "key.user_hash", "user_hash", "a page names a user only with user_hash, made where the secret key is"
-    if body.get("loyalty_id") is not None:
-        return "key.not_allowed", "loyalty_id", "web keys speak for the page's own anonymous_id"
+    field = not_of_a_page(body.get("loyalty_id"), body.get("anonymous_id"))
+    if field and not _is_unsigned(body, vouches):
+        return "key.not_allowed", field, "web keys speak for the page's own anonymous_id"
     return None
+
+
+def not_of_a_page(loyalty_id: object, anonymous_id: object) -> str:
+    """The field that names somebody whom no page knows by itself, or none. Whoever logs in could take others' cards and leads."""
+    if loyalty_id is not None:
+        return "loyalty_id"
+    return "anonymous_id" if isinstance(anonymous_id, str) and anonymous_id.startswith(LEAD) else ""
+
+
+def as_signed(caller: Caller, body: object, vouches: Callable[[str, object], bool]) -> object:
+    """What is left of an event of a page: all of it, but of a refusal that nobody has signed only who refuses what.
+
+    Anybody may refuse for anybody, so nothing else may come in with it: no other identity, no time of its own, and no name under
+    which another event is expected.
+    """
+    if not caller.is_web or not isinstance(body, dict) or not _is_unsigned(body, vouches):
+        return body
+    data = body["data"]
+    said = {name: data[name] for name in ("purpose", "status", "channel", "channels") if _is_flat(data.get(name))}
+    kept = {"type": body["type"], "user_id": body["user_id"], "source": UNSIGNED, "data": said}
+    named = body.get("id")
+    return {**kept, "id": named if named is not None else f"h-{payload_hash(kept).hex()}"}
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+
+
+def _is_unsigned(body: dict[str, object], vouches: Callable[[str, object], bool]) -> bool:
+    user_id = body.get("user_id")
+    return user_id is not None and _revokes(body) and not vouches(str(user_id), body.get("user_hash"))
 
 
 def _revokes(body: dict[str, object]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from api.access import Caller
+from api.access import Caller, not_of_a_page
 from api.problems import Problem
 from config.mistakes import did_you_mean
 from engine.decisioning.situation import CartLine, PlacementRequest
@@ -156,8 +156,9 @@ def _check_page(asked: DecisionRequest, vouches: Callable[[str, object], bool]) 
     if asked.user_id and not vouches(asked.user_id, asked.user_hash):
         detail = "a page asks for a user only with user_hash, made where the secret key is"
         raise Problem(403, "key.user_hash", detail, "user_hash")
-    if asked.loyalty_id and not asked.user_id:
-        raise Problem(403, "key.not_allowed", "web keys ask for the page's own anonymous_id", "loyalty_id")
+    field = not_of_a_page(asked.loyalty_id, asked.anonymous_id)
+    if field:
+        raise Problem(403, "key.not_allowed", "web keys ask for the page's own anonymous_id", field)
 
 
 def wanted_of(asked: DecisionRequest) -> tuple[PlacementRequest, ...]:

@@ -11,7 +11,7 @@ from zlib import crc32
 import orjson
 from msgspec import Struct
 
-from api.access import Caller, refused_to_page
+from api.access import Caller, as_signed, refused_to_page
 from api.coalesce import Coalescer
 from api.items import Item
 from api.marks import Mark, keeps_of, marks_of
@@ -86,7 +86,8 @@ def admitted_item(
     if no is not None:
         code, field, detail = no
         return Rejected(code, detail, field, _id_of(item.value))
-    return admit(rules.hashed(item.value), arrival, stores, backfill, rules.costs)
+    value = as_signed(caller, item.value, rules.vouches)
+    return admit(rules.hashed(value), arrival, stores, backfill, rules.costs)
 
 
 def _id_of(value: object) -> str:

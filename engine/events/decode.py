@@ -36,6 +36,8 @@ class Store(msgspec.Struct, frozen=True):
 Stores = Mapping[str, Store]
 NO_STORES: Stores = {}
 
+LEAD = "lead:"
+"""How the anonymous id of somebody begins of whom only a lead is known."""
 _ENVELOPE_IDS = ("id", "user_id", "anonymous_id", "session_id", "loyalty_id", "decision_id", "offer_id", "placement")
 _PRODUCT_IDS = ("product_id", "sku", "gtin", "order_id", "store", "workstation", "complaint_id", "case_id", "lead_id")
 _AMOUNTS = ("total", "subtotal", "price", "discount", "shipping", "tax", "amount", "unit_cost")
@@ -205,7 +207,7 @@ def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:
     if not isinstance(lead, str) or not lead or fields.get("anonymous_id") or fields.get("loyalty_id"):
         return
     if type_name == "lead_converted" or not fields.get("user_id"):
-        fields["anonymous_id"] = f"lead:{lead}"[:100]
+        fields["anonymous_id"] = f"{LEAD}{lead}"[:100]
 
 
 def _with_zone(value: object, store: Store | None) -> object:

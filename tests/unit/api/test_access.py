@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.access import Access, Caller, refused_to_page
+from api.access import Access, Caller, as_signed, refused_to_page
 from api.problems import Problem
 
 
@@ -72,6 +72,9 @@ def test_no_name_of_a_caller_holds_their_key() -> None:
     assert "hunter2hunter2" not in Access((), (), ("hunter2hunter2",)).caller("Bearer hunter2hunter2").name
 
 
+SIGNED = hmac.new(b"s", b"u", sha256).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -85,6 +88,11 @@ def test_no_name_of_a_caller_holds_their_key() -> None:
         ({"type": "page_viewed", "user_id": "u"}, "key.user_hash"),
         ({"type": "page_viewed", "user_id": "", "anonymous_id": "a"}, "key.user_hash"),
         ({"type": "page_viewed", "loyalty_id": "l"}, "key.not_allowed"),
+        ({"type": "page_viewed", "user_id": "u", "user_hash": SIGNED}, None),
+        ({"type": "page_viewed", "user_id": "u", "user_hash": SIGNED, "anonymous_id": "a"}, None),
+        ({"type": "page_viewed", "user_id": "u", "user_hash": SIGNED, "loyalty_id": "of-another"}, "key.not_allowed"),
+        ({"type": "page_viewed", "user_id": "u", "user_hash": SIGNED, "anonymous_id": "lead:9"}, "key.not_allowed"),
+        ({"type": "page_viewed", "anonymous_id": "lead:9"}, "key.not_allowed"),
         ({"type": "page_viewed", "anonymous_id": "a", "mode": "backfill"}, "key.not_allowed"),
         ({"type": "consent_updated", "user_id": "u", "data": {"status": "revoked"}}, None),
         ({"type": "consent_updated", "user_id": "u", "data": {"status": "granted"}}, "key.user_hash"),
@@ -110,3 +118,22 @@ def test_a_signed_user_may_be_named_by_a_page() -> None:
 
 def test_other_keys_may_say_everything() -> None:
     assert refused_to_page(Caller("write"), {"type": "order_completed"}, lambda *_: False) is None
+
+
+def test_a_refusal_that_nobody_signed_brings_nothing_else_along() -> None:
+    vouches = Access((), (), ("s",)).vouches
+    body = {
+        "type": "consent_updated", "id": "e-1", "user_id": "u", "source": "web://shop", "time": "1990-01-01T00:00:00Z",
+        "anonymous_id": "mine", "loyalty_id": "l", "session_id": "s", "context": {"locale": "de"}, "decision_id": "d",
+        "data": {"purpose": "marketing", "status": "revoked", "channels": ["web"], "text_version": "x", "more": {}},
+    }  # fmt: skip
+
+    left = as_signed(Caller("web"), body, vouches)
+
+    assert left == {
+        "type": "consent_updated", "id": "e-1", "user_id": "u", "source": "web://unsigned",
+        "data": {"purpose": "marketing", "status": "revoked", "channels": ["web"]},
+    }  # fmt: skip
+    assert as_signed(Caller("web"), body | {"user_hash": SIGNED}, vouches) == body | {"user_hash": SIGNED}
+    assert as_signed(Caller("write"), body, vouches) == body
+    assert refused_to_page(Caller("web"), body, vouches) is None
