@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from engine.events.loyalty import LoyaltyJoined, PointsEarned, PointsMoved, PointsRedeemed, TierChanged
 from engine.events.orders import OrderCancelled, OrderRefunded
-from engine.events.pos import PosReturnCompleted, PosTransactionCompleted, PosTransactionVoided
+from engine.events.pos import PosReturnCompleted, PosReturnVoided, PosTransactionCompleted, PosTransactionVoided
 from engine.profiles.monthly import added, merged, month_of
 from engine.profiles.purchases import Purchases, purchase_key
 
@@ -191,6 +191,13 @@ def _returned(facet: Loyalty, event: PosReturnCompleted, at: int) -> Loyalty:
     return facet.credited(at, -back, 0) if back else facet
 
 
+def _return_voided(facet: Loyalty, event: PosReturnVoided, at: int) -> Loyalty:
+    receipt = event.data
+    if not receipt.original:
+        return facet
+    return facet.with_named(Named(purchase_key("pos", receipt.original), at, returned=-receipt.returned_minor))
+
+
 def _order_cancelled(facet: Loyalty, event: OrderCancelled, at: int) -> Loyalty:
     return facet.with_named(Named(purchase_key("order", event.data.order_id), at, cancelled=True))
 
@@ -214,6 +221,7 @@ HANDLERS: dict[str, Callable[..., Loyalty]] = {
     "pos_transaction_completed": _receipt,
     "pos_transaction_voided": _voided,
     "pos_return_completed": _returned,
+    "pos_return_voided": _return_voided,
     "order_cancelled": _order_cancelled,
     "order_refunded": _order_refunded,
 }

@@ -4,7 +4,7 @@ An offer is open from its decision until its attribution window closes. What hap
 closed label is never opened again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Literal
 
 from msgspec import Struct
@@ -117,6 +117,24 @@ class OfferHistory(Struct, frozen=True, array_like=True):
             clicked=self.clicked + (what == "clicked"),
             redeemed=self.redeemed + (what == "redeemed"),
         )
+
+    def withdrawn(self, purchased_at: Container[int]) -> "OfferHistory":
+        """After purchases of these instants were taken back: an open offer that one of them took is not taken any more."""
+        facet = self
+        for index, offer in enumerate(self.open):
+            if not offer.redeemed_at or offer.redeemed_when == "event" or offer.redeemed_at not in purchased_at:
+                continue
+            tally = facet.tallies.get(offer.offer_id, Tally())
+            sums, sums_at = SUMS.add(facet.sums, facet.sums_at, offer.redeemed_at, (0.0, 0.0, -1.0, 0.0))
+            facet = replace(
+                facet,
+                open=(*facet.open[:index], replace(offer, redeemed_at=0), *facet.open[index + 1 :]),
+                tallies={**facet.tallies, offer.offer_id: replace(tally, redeemed=max(tally.redeemed - 1, 0))},
+                sums=sums,
+                sums_at=sums_at,
+                redeemed=facet.redeemed - 1,
+            )
+        return facet
 
     def closed(self, decision_id: str, closes_at: int) -> "OfferHistory":
         """Without the offers of one decision whose window has closed."""

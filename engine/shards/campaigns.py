@@ -66,6 +66,9 @@ def _responded(more: dict[str, int], then: OpenOffer, now: OpenOffer) -> None:
     if now.redeemed_at and not then.redeemed_at:
         _add(more, "redeemed", now.campaign, 1)
         _add(more, "spent", now.campaign, now.redemption_cost)
+    if then.redeemed_at and not now.redeemed_at:
+        _add(more, "redeemed", now.campaign, -1)
+        _add(more, "spent", now.campaign, -now.redemption_cost)
 
 
 def _times_reached(profile: Profile) -> dict[str, int]:

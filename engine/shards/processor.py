@@ -35,7 +35,7 @@ from engine.models.segments import SegmentRule
 from engine.moments import DAY, HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Part, Profile
-from engine.profiles.purchases import Purchase, Purchases
+from engine.profiles.purchases import Purchase
 from engine.shards import baskets, budgets, campaigns, leads, responses, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import (
@@ -61,6 +61,7 @@ from engine.shards.tiers import Tiers, told_by_us
 from engine.shards.tills import OF_TILLS, Tills, receipts_in
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
+from engine.shards.withdrawals import counted_apart, withdrawn
 
 _ID, _RECORD = 8, 12
 _SALES = (OrderCompleted, PosTransactionCompleted)
@@ -301,7 +302,8 @@ class _Run:
             self._count("customers")
         old, new = before.part_of(part_key), after.part_of(part_key)
         if new.purchases is not old.purchases:
-            after = self._bought(old, new.purchases, after, event, at)
+            apart = counted_apart(before) or counted_apart(after)
+            after = self._bought(*((before.whole, after.whole) if apart else (old, new)), after, event, at)
         if isinstance(event, OfferDecided):
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))
@@ -313,6 +315,7 @@ class _Run:
 
     def _responded(self, before: Profile, after: Profile, at: int) -> Profile:
         """What was done with offers, under whichever identity they were made: totals, budgets, enrolments."""
+        after = withdrawn(after)
         for key, part in after.parts.items():
             old, new = before.part_of(key).offers, part.offers
             if new is not old:
@@ -338,8 +341,8 @@ class _Run:
         for at in sorted(closing):
             self._alarms.set(trial_tag(at, profile.key), at)
 
-    def _bought(self, held: Part, new: Purchases, after: Profile, event: Event, at: int) -> Profile:
-        old, spend = held.purchases, self._counts["spend"]
+    def _bought(self, held: Part, holds: Part, after: Profile, event: Event, at: int) -> Profile:
+        old, new, spend = held.purchases, holds.purchases, self._counts["spend"]
         changes = {name: by for name, amount in new.spend.items() if (by := amount - old.spend.get(name, 0))}
         for currency, change in changes.items():
             spend[currency] = spend.get(currency, 0) + change

@@ -50,6 +50,7 @@ def responded(profile: Profile, old: OfferHistory, new: OfferHistory, at: int) -
     pairs = [(one, before.get((one.decision_id, one.offer_id, one.placement), _NOT_YET)) for one in new.open]
     seen = {now.campaign for now, then in pairs if now.viewed_at and not then.viewed_at}
     taken = [now.campaign for now, then in pairs if now.redeemed_at and not then.redeemed_at]
+    undone = [now.campaign for now, then in pairs if then.redeemed_at and not now.redeemed_at]
     counting = _counting(profile)
 
     def changed(one: Enrolment) -> Enrolment:
@@ -57,8 +58,8 @@ def responded(profile: Profile, old: OfferHistory, new: OfferHistory, at: int) -
             return one
         everything = one.campaign == EVERYTHING
         shown = one.exposed or bool(seen if everything else one.campaign in seen)
-        redeemed = len(taken) if everything else taken.count(one.campaign)
-        return replace(one, exposed=shown, redemptions=one.redemptions + redeemed)
+        redeemed = len(taken) - len(undone) if everything else taken.count(one.campaign) - undone.count(one.campaign)
+        return replace(one, exposed=shown, redemptions=max(one.redemptions + redeemed, 0))
 
     return _each(profile, changed)
 
