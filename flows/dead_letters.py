@@ -14,6 +14,7 @@ from engine.ids import stream_order
 from engine.moments import rfc3339
 from engine.store.redis_archive import Archive, Letter
 from flows.door import Door, DoorRefused
+from flows.replay_source import undated
 from flows.running import NotFound, open_archive, write_line
 
 # Refused again whatever happens: the first event stands, and who was erased stays erased.
@@ -74,7 +75,7 @@ def refusal(door: Door, raw: bytes) -> str | None:
     """Sends one event; None when it is accepted, else why not. Asks first without writing: a refusal adds no letter."""
     for path in ("/v1/events/check", "/v1/events"):
         try:
-            told = door.post(path, raw).json()
+            told = door.post(path, undated(raw)).json()
         except DoorRefused as error:
             return str(error)
         checked = [problem for event in told.get("events", ()) for problem in event["problems"]]

@@ -1,20 +1,24 @@
-"""What can be replayed: files of events, one JSON object a line, and the Complete Journey data."""
+"""What can be replayed: files of events in any dialect, one JSON document a line, and the Complete Journey data."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 from msgspec import Struct
 
 from engine.errors import RegularsError
+from engine.events.dialects.roster import spoken_in
 from engine.ids import digest_of
 from engine.moments import Millis, millis
 from engine.money import AmountError, to_minor
 from flows.complete_journey import CompleteJourney
 
 COMPLETE_JOURNEY: Final = "complete-journey"
+_SENT: Final = frozenset({"sent_at", "sentAt"})
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _HEAD_BYTES: Final = 65_536
 _SALES: Final = frozenset({"pos_transaction_completed", "order_completed"})
 
@@ -49,7 +53,7 @@ class Source(Protocol):
 
 
 class EventFile:
-    """A file of events, one JSON object a line. Lines that are no JSON are sent too: the door keeps them as dead letters."""
+    """A file of events, one JSON document a line. Lines that are no JSON are sent too: the door keeps them as dead letters."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -58,14 +62,14 @@ class EventFile:
         with path.open("rb") as file:
             self.name = f"{path.name}-{digest_of(file.read(_HEAD_BYTES), str(path.stat().st_size).encode()).hex()}"
         with path.open("rb") as file:
-            self.total = sum(1 for line in file if line.strip())
+            self.total = sum(_count(line.strip()) for line in file)
 
     def events(self) -> Iterator[Sendable]:
-        """Each line that is not blank."""
+        """Each event of each line that is not blank."""
         with self._path.open("rb") as file:
             for line in file:
                 if line.strip():
-                    yield _read(line.strip())
+                    yield from _read(line.strip())
 
 
 class Baskets:
@@ -106,15 +110,39 @@ def customer_of(event: dict[str, Any]) -> str:
     return f"w:{till[0]}/{till[1]}" if all(till) else ""
 
 
-def _read(line: bytes) -> Sendable:
+def undated(raw: bytes) -> bytes:
+    """An event without when it was sent: what was recorded keeps its times, whenever it is sent again. Anything else as it is."""
+    if b'"sent' not in raw:
+        return raw
+    try:
+        fields = _FIELDS.decode(raw)
+    except ValueError:
+        return raw
+    kept = {name: value for name, value in fields.items() if name not in _SENT}
+    return raw if len(kept) == len(fields) else msgspec.json.encode(kept)
+
+
+def _read(line: bytes) -> list[Sendable]:
     try:
         event = orjson.loads(line)
     except ValueError:
-        return Sendable(line)
+        return [Sendable(line)]
+    dialect = spoken_in(event)
+    if dialect is None:
+        return [_sendable(undated(line), event)]
+    parts = {part.place: part for part in reversed(dialect.told(line))}
+    return [_sendable(undated(parts[place].raw), parts[place].native) for place in sorted(parts)]
+
+
+def _sendable(raw: bytes, event: object) -> Sendable:
     if not isinstance(event, dict):
-        return Sendable(line)
+        return Sendable(raw)
     currency, paid = _paid(event)
-    return Sendable(line, customer_of(event), _time_of(event), paid, currency)
+    return Sendable(raw, customer_of(event), _time_of(event), paid, currency)
+
+
+def _count(line: bytes) -> int:
+    return len(_read(line)) if b'"batch"' in line or b'"POSLog"' in line else int(bool(line))
 
 
 def _time_of(event: dict[str, Any]) -> Millis:

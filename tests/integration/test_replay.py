@@ -106,3 +106,34 @@ def test_a_paced_replay_takes_its_time(running: Up, tmp_path: Path, capsys: pyte
     seconds = float(told.partition("seconds")[2].split()[0])
     assert 0.9 < seconds < 10
     assert "accepted         3\n" in told
+
+
+def test_a_recording_in_other_peoples_dialects_keeps_its_times(
+    running: Up, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, long_ago = "2026-03-01T10:00:00Z", "2026-03-01T10:00:01Z"
+    bought = {"order_id": "1", "currency": "EUR", "total": 19.99}
+    order = {"type": "track", "event": "Order Completed", "messageId": "m-1", "userId": "u-said", "timestamp": at}
+    page = {"type": "page", "messageId": "m-2", "anonymousId": "a-said", "timestamp": at}
+    lines = [
+        {"batch": [order | {"properties": bought}, page, page | {"messageId": "m-3", "anonymousId": None}], "sentAt": long_ago},
+        order | {"messageId": "m-4", "sentAt": long_ago, "properties": bought | {"order_id": "2"}},
+        {"id": "n-1", "type": "page_viewed", "time": at, "sent_at": long_ago, "user_id": "u-said"},
+        {"specversion": "1.0", "id": "c-1", "type": "page_viewed", "source": "/shop", "time": at, "subject": "u-said"},
+    ]
+    path = tmp_path / "said.ndjson"
+    path.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
+    assert EventFile(path).total == 6
+    door = Door(running.url)
+
+    codes = [replay.main(source=str(path), url=running.url, key="", speed="max") for _ in range(2)]
+
+    assert codes == [1, 1]  # the page of nobody is refused each time
+    told = capsys.readouterr().out
+    assert told.count("accepted         5\n") == 2
+    assert told.count("schema.missing: 1\n") == 2
+    wait_until(lambda: is_known(door, "u:u-said"), what="the customer")
+    customer = door.get("/v1/customers/u-said").json()
+    assert (customer["purchases"]["count"], customer["purchases"]["spend_minor"]) == (2, 3998)
+    assert customer["purchases"]["last_at"].startswith("2026-03-01T10:00:00")
+    door.close()

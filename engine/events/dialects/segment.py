@@ -271,7 +271,7 @@ def _text(value: object) -> str:
 def _knows(value: Mapping[str, Any]) -> bool:
     if isinstance(value.get("batch"), list) and "type" not in value:
         return True
-    return any(mark in value for mark in _MARKS) and value.get("type", "track") in CALLS
+    return any(mark in value for mark in _MARKS) and (value.get("type") or "track") in CALLS
 
 
 DIALECT: Final = Dialect("segment", _knows, told)
