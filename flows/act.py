@@ -20,16 +20,19 @@ from engine.errors import RegularsError, StoreUnavailable
 from engine.moments import SECOND
 from engine.store.redis_actions import RedisActions
 from engine.store.redis_facts import RedisFacts
+from engine.store.redis_products import Falls
 from engine.store.redis_writer import RedisStore
 from flows import sender_metrics
 from flows.deliver import Deliverer, Plan
 from flows.door import Door
+from flows.price_news import PriceNews
 from flows.trigger_rules import TriggerRules
 from flows.webhooks import Webhook
 
 _LOG = logging.getLogger("regulars.act")
 _PER_CLAIM: Final = 4
 _TIDY_EVERY_S: Final = 60.0
+_PRICES_EVERY_S: Final = 1.0
 _SHOW_EVERY_S: Final = 1.0
 _AWAY_S: Final = 0.5
 _API_PATIENCE_S: Final = 5.0
@@ -42,13 +45,15 @@ class Sender:
         self._redis_url, self._url, self._key, self._settings = redis_url, url, key, settings
         self._book = RedisActions(redis_url, settings.shards)
         store = RedisStore(redis_url)
-        self._rules = TriggerRules(settings.catalogue, RedisFacts(store.client, settings.shards), settings.webhooks)
+        facts = RedisFacts(store.client, settings.shards)
+        self._rules = TriggerRules(settings.catalogue, facts, settings.webhooks)
+        self._prices = PriceNews(Falls(store.client), facts, self._rules.starts)
         self._webhooks = {name: (where, settings.webhook_secrets[name]) for name, where in settings.webhooks.items()}
         for where, secret in self._webhooks.values():
             Webhook(where, secret, 1.0)
         self.stopping = threading.Event()
         self._work = threading.Event()
-        self._looked = self._shown = self._tidied = float("-inf")
+        self._looked = self._priced = self._shown = self._tidied = float("-inf")
 
     def run(self) -> None:
         """Until it is asked to stop; what is in hand is finished."""
@@ -85,6 +90,9 @@ class Sender:
         if now - self._looked >= self._settings.catalogue_poll_s:
             self._rules.look(int(time.time() * 1000))
             self._looked = now
+        if now - self._priced >= _PRICES_EVERY_S:
+            self._prices.look()
+            self._priced = now
         if now - self._shown >= _SHOW_EVERY_S:
             sender_metrics.show(self._book.standing(int(time.time() * 1000)))
             self._shown = now

@@ -36,6 +36,10 @@ class TriggerRules:
         """Triggers by id, without drafts and paused ones."""
         return self._live
 
+    def starts(self, event: str) -> bool:
+        """Whether a trigger that goes to some webhook starts from this type of event."""
+        return any(rule.event == event for rule in self._rules.triggers)
+
     def look(self, wall_ms: int) -> None:
         """Take a changed folder over, and announce rules that the shards do not stand at. A bad folder changes nothing."""
         stamp = folder_stamp(self._folder)
