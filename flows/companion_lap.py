@@ -23,7 +23,7 @@ class CompanionLap:
 
     def __init__(self, store: RedisLearnerStore, published: Companions, profiling: bool = True) -> None:
         self.companions = published
-        self._profiling = profiling
+        self.profiling = profiling
         """Whether customers show theirs who have not said whether they want to be profiled."""
         self._store = store
         self._sums = CompanionSums()
@@ -39,7 +39,7 @@ class CompanionLap:
             return False
         self._cursor, profiles = self._store.some_profiles(self._cursor, AT_ONCE)
         wall_ms = time.time_ns() // 1_000_000
-        parts = [profile.whole for profile in profiles if profile.may_profile(wall_ms, self._profiling)]
+        parts = [profile.whole for profile in profiles if profile.may_profile(wall_ms, self.profiling)]
         fresh = [part for part in parts if part.purchases.last and part.purchases.last[-1].at > self._after]
         self._newest = max([self._newest, *(part.purchases.last[-1].at for part in fresh)])
         self._sums.learn(fresh, popularity)

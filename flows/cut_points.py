@@ -24,7 +24,7 @@ class CutPoints:
 
     def __init__(self, facts: RedisFacts, rule: SegmentRule) -> None:
         self._facts = facts
-        self._rule = rule
+        self.rule = rule
         self._looked_at = float("-inf")
         held = facts.reference(SEGMENTS)
         self._version = held.version if held else 0
@@ -38,7 +38,7 @@ class CutPoints:
         at = self._facts.watermark()
         if self.cuts.known and at - self.cuts.at < DAY:
             return False
-        fresh = cuts_of(summed(self._facts.histograms()), at, self._rule)
+        fresh = cuts_of(summed(self._facts.histograms()), at, self.rule)
         if fresh.customers < FEWEST_CUSTOMERS or not self._worth_it(fresh):
             return False
         version = max(at, self._version + 1)

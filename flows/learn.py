@@ -41,7 +41,7 @@ from engine.store.redis_learner import Held, ModelCommit, RedisLearnerStore, kep
 from flows import learn_metrics
 from flows.companion_lap import CompanionLap
 from flows.cut_points import CutPoints
-from flows.programme import ProgrammeRules
+from flows.policy_rules import PolicyRules
 
 LOG = logging.getLogger("learn")
 
@@ -106,7 +106,7 @@ class Learning:
         self._companions = CompanionLap(store, self._last_companions(), profiling)
         facts = RedisFacts(store.client, shards)
         self._cut_points = CutPoints(facts, segments or SegmentRule())
-        self._programme = ProgrammeRules(catalogue, facts) if catalogue is not None else None
+        self._rules = PolicyRules(catalogue, facts) if catalogue is not None else None
 
     def _last_companions(self) -> Companions:
         """What goes along with what, as it was published last."""
@@ -176,8 +176,8 @@ class Learning:
         if now_s - self._beaten_at >= BEAT_EVERY_S:
             self._store.beat(self._name)
             self._beaten_at = now_s
-        if self._programme is not None:
-            self._programme.look(now_s, self._wall_ms())
+        if self._rules is not None and self._rules.look(now_s, self._wall_ms()) and self._rules.judging is not None:
+            self._cut_points.rule, self._companions.profiling = self._rules.judging.segments, self._rules.judging.profiling
         if self._cut_points.look(now_s, self._wall_ms()):
             self.lineup.touched.add(LIFETIME_VALUE)
         if now_s - self._looked_at < POPULARITY_S:

@@ -52,6 +52,15 @@ class Labels:
     def __init__(self, churn: ChurnRule) -> None:
         self._churn = churn
 
+    @property
+    def profiling(self) -> bool:
+        """Whether customers are scored who have not said whether they may be."""
+        return self._churn.profiling
+
+    def judging(self, profiling: bool) -> "Labels":
+        """The same rules with this default."""
+        return self if profiling == self._churn.profiling else Labels(replace(self._churn, profiling=profiling))
+
     def may_profile(self, profile: Profile, at: int) -> bool:
         """Whether the customer may be scored and learned from."""
         return profile.may_profile(at, self._churn.profiling)

@@ -51,6 +51,7 @@ from engine.shards.commit import (
     seen_week,
 )
 from engine.shards.handover import Handover
+from engine.shards.judging import JUDGING, Judging, judging_in
 from engine.shards.labels import READINGS, Labels
 from engine.shards.moving import BRINGS_OFFERS, Moving
 from engine.shards.reading import Prepared, Read
@@ -84,9 +85,8 @@ class ShardProcessor:
         service: ServiceRule = DEFAULT_RULE,
     ) -> None:
         self._labels = labels
-        self._segments = segments or SegmentRule()
-        self._handover = Handover(shards)
-        self._service, self._shards = service, shards
+        self._start = Judging(service, segments or SegmentRule(), labels.profiling)
+        self._handover, self._shards = Handover(shards), shards
         self.lateness_ms = lateness_ms
 
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
@@ -138,11 +138,13 @@ class ShardProcessor:
             owner=shard.owner,
             facts=Facts(before=before.totals),
         )
-        following = Following(self._segments, shard.histogram, shard.references, commit)
+        rules = judging_in(shard.references, self._start)
+        following = Following(rules.segments, shard.histogram, shard.references, commit)
         alarms = Alarms(shard.timers, commit, loaded.waiting, shard.inflight)
-        relations = Relations(self._service, shard.complaints, alarms, commit, self.lateness_ms, self._shards)
+        relations = Relations(rules.service, shard.complaints, alarms, commit, self.lateness_ms, self._shards)
         tills = Tills(self._shards, shard.numbers, shard.popularity, commit, loaded.receipts, shard.inflight)
-        run = _Run(self._labels, self._handover, self.lateness_ms, shard, commit, alarms, following, relations, tills)
+        labels = self._labels.judging(rules.profiling)
+        run = _Run(labels, self._handover, self.lateness_ms, shard, commit, alarms, following, relations, tills)
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
         tills.flush()
@@ -206,6 +208,10 @@ class _Run:
             self._segments.refer(event)
             if event.data.name == TRIGGERS:
                 self._occasions.triggers = self._shard.triggers = triggers_in(self._shard.references)
+            elif event.data.name == JUDGING:
+                rules = judging_in(self._shard.references, Judging())
+                self._relations.rule, self._segments.rule = rules.service, rules.segments
+                self._labels = self._labels.judging(rules.profiling)
             return
         if isinstance(event, PosNoted):
             self._tills.noted(event)

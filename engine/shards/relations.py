@@ -35,7 +35,8 @@ class Relations:
     def __init__(
         self, rule: ServiceRule, counts: ComplaintCounts, alarms: Alarms, commit: Commit, lateness_ms: int, shards: int
     ) -> None:
-        self._rule, self._counts, self._alarms, self._commit = rule, counts, alarms, commit
+        self.rule = rule
+        self._counts, self._alarms, self._commit = counts, alarms, commit
         self._lateness_ms, self._shards = lateness_ms, shards
         self.past_due = 0
         """By how much the number of cases past due has changed."""
@@ -89,12 +90,12 @@ class Relations:
         service = profile.whole.service
         for kind, cases in (("complaint", service.open), ("case", service.open_cases)):
             for name, case in cases.items():
-                due = self._rule.due_at(case, kind == "complaint")
+                due = self.rule.due_at(case, kind == "complaint")
                 if not case.is_past_due and due <= front:
                     profile = _marked(profile, kind, name, due)
                     self._past_due(profile, kind, name, case, due, live)
         for name, one in service.upkeep.items():
-            told_at = one.due_at - int(self._rule.service_due_days * DAY)
+            told_at = one.due_at - int(self.rule.service_due_days * DAY)
             if one.due_at and one.raised_for != one.due_at and told_at <= front:
                 profile = _raised(profile, name, one.due_at)
                 body = Upkeep(service_id=name[:100] or None, due_at=moment(one.due_at), about=one.about or None)
@@ -125,9 +126,9 @@ class Relations:
 
     def _next(self, service: Service) -> int:
         """The next date that matters; 0 without any."""
-        dates = [self._rule.due_at(case, True) for case in service.open.values() if not case.is_past_due]
-        dates += [self._rule.due_at(case, False) for case in service.open_cases.values() if not case.is_past_due]
-        ahead = int(self._rule.service_due_days * DAY)
+        dates = [self.rule.due_at(case, True) for case in service.open.values() if not case.is_past_due]
+        dates += [self.rule.due_at(case, False) for case in service.open_cases.values() if not case.is_past_due]
+        ahead = int(self.rule.service_due_days * DAY)
         dates += [one.due_at - ahead for one in service.upkeep.values() if one.due_at and one.raised_for != one.due_at]
         return min(dates, default=0)
 

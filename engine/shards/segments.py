@@ -164,7 +164,8 @@ class Following:
     """The segments of a shard while one batch is folded: who moves, who leaves, and by which cut points."""
 
     def __init__(self, rule: SegmentRule, histogram: Histogram, references: dict[str, Reference], commit: Commit) -> None:
-        self._rule, self._histogram, self._references, self._commit = rule, histogram, references, commit
+        self.rule = rule
+        self._histogram, self._references, self._commit = histogram, references, commit
         self._cuts = cuts_in(references)
 
     @property
@@ -187,7 +188,7 @@ class Following:
         if not has_customer(profile.key):
             return profile, 0
         bought, before = profile.purchases, profile.standing
-        after = standing_of(bought, max(at, bought.last_at), self._cuts, self._rule, scored=profile.next_boundary > 0)
+        after = standing_of(bought, max(at, bought.last_at), self._cuts, self.rule, scored=profile.next_boundary > 0)
         if after == before:
             return profile, 0
         self._commit.histogram.update(self._histogram.move(bins_of(before), bins_of(after)))

@@ -11,7 +11,7 @@ from config.catalogue_files import load_catalogue
 from config.mistakes import CatalogueError
 from engine.store.redis_facts import RedisFacts
 from engine.store.redis_writer import RedisStore
-from flows.programme import ProgrammeRules
+from flows.policy_rules import PolicyRules
 from tests.integration.api_client import POLICY, SHARDS, api_client, consent, fold, shown, write_catalogue
 
 PROGRAMME = """\
@@ -108,12 +108,12 @@ def test_points_follow_purchases_and_returns_and_rules_follow_the_tier(client: C
 
 def test_the_learner_announces_the_programme_once_and_the_move_is_told(client: Client, redis_url: str, folder: Path) -> None:
     store = RedisStore(redis_url)
-    rules = ProgrammeRules(folder, RedisFacts(store.client, SHARDS))
+    rules = PolicyRules(folder, RedisFacts(store.client, SHARDS))
     assert [rules.look(0.0, 1_790_000_000_000), rules.look(100.0, 1_790_000_000_001)] == [True, False]
     client.post("/v1/events", json=[consent(), order("o-1", "60.00", 3)])
     fold(redis_url)
     settle(redis_url)
-    again = ProgrammeRules(folder, RedisFacts(store.client, SHARDS))
+    again = PolicyRules(folder, RedisFacts(store.client, SHARDS))
 
     assert not again.look(200.0, 1_790_000_000_002)
     loyalty = client.get("/v1/customers/u-1").json()["loyalty"]
