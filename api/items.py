@@ -77,7 +77,8 @@ def items_in(line: bytes, place: int = 0) -> list[Item]:
         value = orjson.loads(line)
     except ValueError as error:
         return [Item(Rejected("json.invalid", f"the line is not JSON: {error}"), line, place=place)]
-    return _element(value, line, place)
+    dialect = spoken_in(value)
+    return [Item(value, line, None, place)] if dialect is None else _told_at(place, dialect, line)
 
 
 def bounded(items: list[Item], most: int) -> list[Item]:
@@ -96,14 +97,28 @@ def _json_items(body: bytes) -> list[Item]:
             return _lines(lines)
         raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
     if isinstance(value, list):
-        pieces = Pieces(body)
-        return [item for place, one in enumerate(value) for item in _element(one, pieces, place)]
+        return _elements(value, body)
     dialect = spoken_in(value)
     return [Item(value, body)] if dialect is None else _told(dialect, body)
 
 
+def _elements(values: list[object], body: bytes) -> list[Item]:
+    items: list[Item] = []
+    pieces = Pieces(body)
+    for place, value in enumerate(values):
+        dialect = spoken_in(value)
+        if dialect is None:
+            items.append(Item(value, b"", pieces, place))
+        else:
+            items += _told_at(place, dialect, pieces.piece(place))
+    return items
+
+
 def _lines(lines: list[bytes]) -> list[Item]:
-    return [item for place, line in enumerate(lines) for item in items_in(line, place)]
+    items: list[Item] = []
+    for place, line in enumerate(lines):
+        items += items_in(line, place)
+    return items
 
 
 def _is_json(line: bytes) -> bool:
@@ -114,11 +129,7 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _element(value: object, held: bytes | Pieces, place: int) -> list[Item]:
-    dialect = spoken_in(value)
-    if dialect is None:
-        return [Item(value, held, place=place) if isinstance(held, bytes) else Item(value, pieces=held, place=place)]
-    raw = held if isinstance(held, bytes) else held.piece(place)
+def _told_at(place: int, dialect: Dialect, raw: bytes) -> list[Item]:
     return [msgspec.structs.replace(item, place=place) for item in _told(dialect, raw)]
 
 

@@ -22,9 +22,11 @@ class Part(Struct, frozen=True):
 class Dialect(Struct, frozen=True):
     """How one kind of document is told from others and read.
 
-    `knows` looks at a JSON object alone. `told` takes any bytes that are JSON and raises nothing.
+    A document of it has at least one of `marks` among its names, and then `knows` decides by looking at the object alone.
+    `told` takes any bytes that are JSON and raises nothing.
     """
 
     name: str
+    marks: frozenset[str]
     knows: Callable[[Mapping[str, Any]], bool]
     told: Callable[[bytes], list[Part]]

@@ -127,8 +127,8 @@ def _data(event: Mapping[str, Any]) -> object:
         return Rejected("schema.type", "`data_base64` is base64 of JSON", "data_base64")
 
 
-def _knows(value: Mapping[str, Any]) -> bool:
-    return "specversion" in value
+def _knows(_: Mapping[str, Any]) -> bool:
+    return True
 
 
-DIALECT: Final = Dialect("cloudevents", _knows, told)
+DIALECT: Final = Dialect("cloudevents", frozenset({"specversion"}), _knows, told)

@@ -10,10 +10,14 @@ NATIVE: Final = "native"
 NAMES: Final = (NATIVE, *(dialect.name for dialect in DIALECTS))
 
 
+_MARKS: Final = frozenset[str]().union(*(dialect.marks for dialect in DIALECTS))
+
+
 def spoken_in(value: object) -> Dialect | None:
     """The dialect of a JSON value; None is the native one."""
-    if isinstance(value, dict):
-        for dialect in DIALECTS:
-            if dialect.knows(value):
-                return dialect
+    if not isinstance(value, dict) or _MARKS.isdisjoint(value):
+        return None
+    for dialect in DIALECTS:
+        if not dialect.marks.isdisjoint(value) and dialect.knows(value):
+            return dialect
     return None

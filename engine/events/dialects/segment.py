@@ -22,7 +22,7 @@ CALLS: Final = ("track", "identify", "page", "screen", "group", "alias")
 SOURCE: Final = "segment"
 """One source for all of it: a message keeps its id on whichever way it comes, and counts once."""
 
-_MARKS: Final = ("messageId", "userId", "anonymousId", "previousId", "writeKey")
+_MARKS: Final = frozenset({"messageId", "userId", "anonymousId", "previousId", "writeKey", "batch"})
 _CHANNELS: Final[Mapping[str, str]] = {"browser": "web", "client": "web", "mobile": "app", **{name: name for name in CHANNELS}}
 _PHONES: Final = ("ios", "android", "react-native", "flutter", "kotlin", "swift", "unity", "xamarin")
 _PAGES: Final = ("analytics.js", "ajs", "rudderlabs javascript sdk")
@@ -271,9 +271,9 @@ def _text(value: object) -> str:
 def _knows(value: Mapping[str, Any]) -> bool:
     if isinstance(value.get("batch"), list) and "type" not in value:
         return True
-    return any(mark in value for mark in _MARKS) and (value.get("type") or "track") in CALLS
+    return (value.get("type") or "track") in CALLS
 
 
-DIALECT: Final = Dialect("segment", _knows, told)
-BY_CALL: Final[Mapping[str, Dialect]] = {call: Dialect("segment", _knows, partial(told, call=call)) for call in CALLS}
+DIALECT: Final = Dialect("segment", _MARKS, _knows, told)
+BY_CALL: Final[Mapping[str, Dialect]] = {call: Dialect("segment", _MARKS, _knows, partial(told, call=call)) for call in CALLS}
 """The same for a message whose path says what it is."""
