@@ -110,12 +110,29 @@ _EVENT: Described = {
         "data": {"type": "object"},
     },
 }
+_CLOUD_EVENT: Described = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "maxLength": 100},
+        "source": {"type": "string"},
+        "type": {"type": "string", "examples": ["example.shop.product_viewed"]},
+        "subject": {"type": "string", "description": "the user id"},
+        "time": {"type": "string", "format": "date-time"},
+        "anonymousid": {"type": "string"},
+        "loyaltyid": {"type": "string"},
+        "data": {"type": "object"},
+    },
+}
 _EVENT_BODY: Described = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {"schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]}},
-            "application/x-ndjson": {"schema": {"type": "string", "description": "one event a line"}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "one event a line, in any dialect"}},
+            "application/cloudevents+json": {"schema": _CLOUD_EVENT},
+            "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _CLOUD_EVENT}},
         },
     }
 }
@@ -125,14 +142,14 @@ EVENTS = Group(
         "summary": "Send events",
         "openapi_extra": _EVENT_BODY,
         "responses": {
-            **problems(400, 401, 403, 413, 429, 503),
+            **problems(400, 401, 403, 413, 415, 429, 503),
             202: {"description": "Durable; an answer for each event", **_content(schema_of(Receipt))},
         },
     },
     check={
         "summary": "Check events without sending them",
         "openapi_extra": _EVENT_BODY,
-        "responses": {**problems(400, 401, 403, 413, 429), 200: {"description": "How each would be understood"}},
+        "responses": {**problems(400, 401, 403, 413, 415, 429), 200: {"description": "How each would be understood"}},
     },
 )
 
