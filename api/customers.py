@@ -35,12 +35,12 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
     leaving, standing = churn.probability(vector), basis.standing(profile)
     view = {
         "user_id": _user_id(profile),
-        "identities": {"anonymous": list(part.identity.anonymous), "loyalty": list(part.identity.loyalty)},
+        "identities": _identities(profile, part),
         "purchases": _purchases(part.purchases, currency),
         **_by_currency(part.purchases),
         "segments": list(standing.segments),
         "lifecycle": standing.lifecycle,
-        "value": value_view(part.purchases, basis.value, policy.value, leaving, now),
+        "value": value_view(part, basis.value, policy, leaving, now),
         "churn": {
             "probability": round(leaving, 6),
             "status": churn.status,
@@ -74,6 +74,12 @@ def customer_view(known: Known, basis: Basis, now: Millis) -> dict[str, Any]:
         "age_ms": max(0, now - profile.arrived_at) if profile.arrived_at else None,
     }
     return view if profile.may_profile(now, policy.consent.profiling_by_default) else _without_scores(view)
+
+
+def _identities(profile: Profile, part: Part) -> dict[str, list[str]]:
+    """Names that were seen beside the customer's own, but for those of which it was said that they are not theirs."""
+    named = {"anonymous": part.identity.anonymous, "loyalty": part.identity.loyalty}
+    return {kind: [name for name in names if not profile.links.parted(f"{kind[0]}:{name}")] for kind, names in named.items()}
 
 
 def _without_scores(view: dict[str, Any]) -> dict[str, Any]:

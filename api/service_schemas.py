@@ -2,6 +2,7 @@
 
 from api.complaints import COMPLAINTS_EXAMPLE, ComplaintsAnswer
 from api.find import FIND_EXAMPLE, FindAnswer, FindRequest
+from api.identities import IDENTITIES_EXAMPLE, IdentitiesAnswer
 from api.schemas import Described, Group, problems, schema_of
 from api.timeline import TIMELINE_EXAMPLE, TimelineAnswer
 
@@ -24,6 +25,14 @@ SERVICE = Group(
         "responses": {
             **problems(401, 403, 404, 410, 422, 429, 503),
             200: _answer("The last touch points, newest first", TimelineAnswer, TIMELINE_EXAMPLE),
+        },
+    },
+    identities={
+        "summary": "Which names a customer has, and who said so",
+        "openapi_extra": {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]},
+        "responses": {
+            **problems(401, 403, 404, 410, 429, 503),
+            200: _answer("Identities, and what was said of them", IdentitiesAnswer, IDENTITIES_EXAMPLE),
         },
     },
     find={

@@ -10,10 +10,12 @@ from api.access import need_secret
 from api.asking import invalid
 from api.complaints import FIELDS, By, complaints_answer, read_complaints
 from api.container import Container
+from api.customer_state import Known
 from api.find import FindAnswer, FindRequest, named
-from api.privacy import Erased, read_customer
+from api.identities import identities_answer
 from api.problems import Problem, store_away
 from api.requests import body_of, header
+from api.routes.customers import existing
 from api.service_schemas import SERVICE
 from api.timeline import timeline_answer, touch_points
 from config.mistakes import did_you_mean
@@ -34,20 +36,27 @@ def add_routes(app: FastAPI, container: Container) -> None:
     def check(request: Request) -> None:
         need_secret(container.access.caller(header(request.scope, b"authorization")))
 
+    async def known(request: Request) -> Known:
+        try:
+            return await existing(container, CustomerKey(f"u:{request.path_params['id']}"))
+        except StoreUnavailable:
+            raise store_away() from None
+
     async def timeline(request: Request) -> Response:
         """What happened with a customer: orders, complaints, feedback, conversations, messages, newest first."""
         check(request)
         limit = _limit(request)
         try:
-            found = await read_customer(ask, shards, CustomerKey(f"u:{request.path_params['id']}"))
-            if found is None:
-                raise Problem(404, "customer.unknown", "no event of this customer has been accepted")
-            points = await touch_points(ask, shards, found)
-        except Erased:
-            raise Problem(410, "customer.erased", "this customer asked to be forgotten") from None
+            points = await touch_points(ask, shards, await known(request))
         except StoreUnavailable:
             raise store_away() from None
         return _told(timeline_answer(points, limit))
+
+    async def identities(request: Request) -> Response:
+        """Which identities are joined to a customer, by which events, and what was linked and unlinked before."""
+        check(request)
+        found = await known(request)
+        return _told(identities_answer(request.path_params["id"], found.profile))
 
     async def find(request: Request) -> Response:
         """Who is reached at an e-mail address or a phone number, or at both. Addresses are compared as keyed hashes."""
@@ -71,6 +80,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         return _told(complaints_answer(counts, past_due, container.now(), by, only))
 
     app.add_api_route("/v1/customers/{id}/timeline", timeline, methods=["GET"], tags=["service"], **SERVICE.timeline)
+    app.add_api_route("/v1/customers/{id}/identities", identities, methods=["GET"], tags=["customers"], **SERVICE.identities)
     app.add_api_route("/v1/customers/find", find, methods=["POST"], tags=["service"], **SERVICE.find)
     app.add_api_route("/v1/insights/complaints", complaints, methods=["GET"], tags=["insights"], **SERVICE.complaints)
 
