@@ -1,5 +1,7 @@
 """`POST /v1/events` and `POST /v1/events/check`."""
 
+from urllib.parse import unquote
+
 import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -56,6 +58,14 @@ def _items(scope: Scope, body: bytes, most: int) -> list[Item]:
     if kind.partition(";")[0].strip().lower() in cloudevents.MEDIA_TYPES:
         return told_in(cloudevents.DIALECT, body, most)
     if header(scope, b"ce-specversion"):
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        return told_in(cloudevents.DIALECT, cloudevents.document_of(headers, kind, body), most)
+        return told_in(cloudevents.DIALECT, cloudevents.document_of(_attributes(scope), kind, body), most)
     return items_of(body, kind, most)
+
+
+def _attributes(scope: Scope) -> dict[str, str]:
+    """What a CloudEvent in binary mode says in its headers; beyond ASCII it is percent-encoded."""
+    return {
+        name[3:].decode("latin-1"): unquote(value.decode("latin-1"))
+        for name, value in scope["headers"]
+        if name.startswith(b"ce-")
+    }

@@ -11,7 +11,6 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote
 
 import msgspec
 import orjson
@@ -50,12 +49,12 @@ def told(raw: bytes) -> list[Part]:
     return [Part(raw, _read(raw))]
 
 
-def document_of(headers: Mapping[str, str], content_type: str, body: bytes) -> bytes:
-    """An event in binary mode, its attributes in `ce-` headers and its data in the body, as one JSON document.
+def document_of(attributes: Mapping[str, str], content_type: str, body: bytes) -> bytes:
+    """An event in binary mode, its attributes from the `ce-` headers and its data in the body, as one JSON document.
 
     A body that says it is JSON goes in as it is; anything else goes in as base64, to be refused with its reason.
     """
-    said = {name.removeprefix("ce-"): unquote(value) for name, value in headers.items() if name.startswith("ce-")}
+    said = dict(attributes)
     kind = content_type.partition(";")[0].strip().lower()
     if kind:
         said["datacontenttype"] = kind
