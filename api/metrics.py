@@ -112,6 +112,8 @@ class Metrics:
         self._by_placement: dict[str, tuple[Counter, Counter]] = {}
         for reason in get_args(Reason):
             self._empty.labels(reason)
+        for stage in ("cap", "stock"):
+            self._refused.labels(stage)
         self._by_dialect = {dialect: self._events_spoken.labels(dialect) for dialect in NAMES}
         self._by_reason = {reason: self._events_rejected.labels(reason) for reason in sorted({*REASONS, "other"})}
 

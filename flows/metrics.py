@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from engine.decisioning.loyalty import NO_PROGRAMME, Programme
 from engine.profiles.standing import BEST, STAGES, TIERS
 from engine.shards.commit import Commit, Totals
 
@@ -77,8 +78,9 @@ def tell_segments(groups: Sequence[Mapping[str, int]]) -> None:
         SEGMENTS.labels(segment=name).set(sum(one.get(name, 0) for one in groups))
 
 
-def tell_members(tiers: Sequence[Mapping[str, int]]) -> None:
+def tell_members(tiers: Sequence[Mapping[str, int]], programme: Programme = NO_PROGRAMME) -> None:
     """How many customers of this process's shards are held in each tier that policy.yaml names."""
+    _TIERS_TOLD.update(tier.id for tier in programme.tiers)
     _TIERS_TOLD.update(name for one in tiers for name in one)
     for name in sorted(_TIERS_TOLD):
         MEMBERS.labels(tier=name).set(sum(one.get(name, 0) for one in tiers))

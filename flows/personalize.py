@@ -19,6 +19,7 @@ from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import EngineSettings, RetentionSettings
+from engine.decisioning.loyalty import NO_PROGRAMME
 from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.errors import Fenced, StoreUnavailable
 from engine.models.segments import SegmentRule
@@ -26,7 +27,7 @@ from engine.moments import DAY, SECOND
 from engine.shards.labels import ChurnRule, Labels
 from engine.shards.leads import OPEN
 from engine.shards.processor import ShardProcessor
-from engine.shards.tiers import members
+from engine.shards.tiers import members, programme_in
 from engine.store.redis_writer import RedisStore
 from flows import metrics
 from flows.owner import Owner
@@ -54,7 +55,7 @@ class Upkeep:
             metrics.gauge([shard.record.totals for shard in shards], sum(len(shard.timers) for shard in shards), watermark)
             metrics.tell_segments([shard.histogram.groups() for shard in shards])
             counts = [shard.histogram.counts() for shard in shards]
-            metrics.tell_members([members(one) for one in counts])
+            metrics.tell_members([members(one) for one in counts], programme_in(shards[0].references) if shards else NO_PROGRAMME)
             metrics.LEADS.set(sum(one.get(OPEN, 0) for one in counts))
         try:
             if now - self._beaten >= 2.0:

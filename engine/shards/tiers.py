@@ -41,7 +41,7 @@ class Tiers:
         """The programme that the shard stands at."""
         held = self._references.get(LOYALTY)
         if held is not None and held.version != self._version:
-            self._version, self._programme = held.version, msgspec.convert(held.value, Programme)
+            self._version, self._programme = held.version, programme_in(self._references)
         return self._programme
 
     def happened(self, before: Profile, after: Profile, front: int, live: bool) -> Profile:
@@ -81,6 +81,12 @@ class Tiers:
             move = TierMove(tier=after.tier, tier_before=before.tier, points=account(part, self.programme, at).points)
             self._commit.outbox.append(_tier_changed(profile, move, at, self._commit.shard, live))
         return replace(profile, membership=after)
+
+
+def programme_in(references: Mapping[str, Reference]) -> Programme:
+    """The programme that a shard stands at."""
+    held = references.get(LOYALTY)
+    return msgspec.convert(held.value, Programme) if held is not None else NO_PROGRAMME
 
 
 def told_by_us(event: Event) -> bool:

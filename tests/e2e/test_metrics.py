@@ -53,6 +53,7 @@ def test_what_dashboard_and_alerts_ask_for_is_in_a_live_exposition(busy: Up) -> 
     assert httpx.post(f"{busy.url}/v1/events", json=history(), headers=headers, timeout=30).status_code == 202
     assert httpx.post(f"{busy.url}/v1/events", json={"type": "order_completed", "user_id": "u"}).json()["rejected"]
     wait_until(lambda: "regulars_model_auc{" in scrape(busy), what="labels of both kinds to mature and be learned")
+    wait_until(lambda: "regulars_loyalty_customers{" in scrape(busy), what="the tiers of the programme")
 
     redis = busy.pid_of("redis")
     os.kill(redis, signal.SIGSTOP)
