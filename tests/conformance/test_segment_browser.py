@@ -18,8 +18,10 @@ from tests.node_clients import package
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LOAD = """
-async ({key, host, signed}) => {
-  const analytics = AnalyticsNext.AnalyticsBrowser.load({writeKey: key, cdnURL: host}, {initialPageview: false})
+async ({key, host, signed, sentTo}) => {
+  const settings = sentTo ? {cdnSettings: {integrations: {'Segment.io': {apiKey: key}}}} : {cdnURL: host}
+  const options = sentTo ? {integrations: {'Segment.io': sentTo}} : {}
+  const analytics = AnalyticsNext.AnalyticsBrowser.load({writeKey: key, ...settings}, options)
   if (signed) {
     analytics.addSourceMiddleware(({payload, next}) => { payload.obj.context.user_hash = signed; next(payload) })
   }
@@ -70,16 +72,16 @@ def page(browser: Browser, pages: Pages, here: World) -> Iterator[Page]:  # noqa
         yield opened
 
 
-def say(page: Page, here: World, key: str, *scripts: str, signed: str = "") -> None:
+def say(page: Page, here: World, key: str, *scripts: str, signed: str = "", sent_to: dict[str, Any] | None = None) -> None:
     """The page loads its client with a key and lets the scripts speak, until all of it is answered."""
-    page.evaluate(LOAD, {"key": key, "host": here.tap.url, "signed": signed})
+    page.evaluate(LOAD, {"key": key, "host": here.tap.url, "signed": signed, "sentTo": sent_to})
     for script in scripts:
         page.evaluate(script)
     wanted = sum(script.count("await client.") for script in scripts)
 
     def answered() -> bool:
         page.wait_for_timeout(20)
-        return len(here.tap.posts()) >= wanted
+        return sum(len(json.loads(call.body).get("batch", [0])) for call in here.tap.posts()) >= wanted
 
     wait_until(answered, what=f"{wanted} messages")
 
@@ -114,6 +116,16 @@ def test_what_a_page_says_lands_with_the_right_amounts(here: World, page: Page) 
     assert {(event["anonymous_id"], event["channel"]) for event in found} == {("a-page", "web")}
     assert {call.path for call in here.tap.posts()} == {"/v1/p", "/v1/t"}
     assert {call.status for call in here.tap.calls} == {200}
+
+
+def test_a_page_that_says_itself_where_to_send_to_may_send_in_batches(here: World, page: Page) -> None:
+    many = {"strategy": "batching", "config": {"size": 3, "timeout": 200}}
+
+    say(page, here, PAGE_KEY, BROWSE, sent_to={"apiHost": f"{here.tap.host}/v1", "protocol": "http", "deliveryStrategy": many})
+
+    assert {call.path for call in here.tap.calls} == {"/v1/b"}
+    assert len(here.tap.posts()) < len(events(here)) == 5
+    assert refused(here) == []
 
 
 def test_a_page_with_a_servers_key_may_buy_and_becomes_known(here: World, page: Page) -> None:
@@ -153,7 +165,7 @@ def test_a_recorded_page_replays_to_the_byte(here: World, page: Page) -> None:
 
 
 def test_a_page_whose_answer_was_lost_says_it_again_and_it_counts_once(here: World, page: Page) -> None:
-    page.evaluate(LOAD, {"key": KEY, "host": here.tap.url, "signed": ""})
+    page.evaluate(LOAD, {"key": KEY, "host": here.tap.url, "signed": "", "sentTo": None})
     here.tap.lose = 1
     order = {"order_id": "o-1", "currency": "EUR", "total": 19.99}
     page.evaluate("(order) => { client.track('Order Completed', order, {userId: 'u-page'}) }", order)
