@@ -36,6 +36,7 @@ REASONS: Final = frozenset(
         "id.conflict",
         "customer.erased",
         "stored.format",
+        "store.unknown",
     }
 )
 _LATENCIES: Final = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0)

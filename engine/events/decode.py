@@ -46,6 +46,7 @@ _ALIASES = {"store_id": "store", "workstation_id": "workstation", "sequence": "s
 _NEED_CURRENCY = frozenset(
     {"order_completed", "order_refunded", "pos_transaction_completed", "pos_return_completed", "product_upserted"}
 )
+_WHO = ("user_id", "anonymous_id", "loyalty_id")
 _RECEIPTS = frozenset({"pos_transaction_completed", "pos_transaction_voided", "pos_return_completed"})
 _TRANSPORT = frozenset({"sent_at", "received_at", "writeKey", "write_key", "mode"})
 _ERROR = re.compile(r"^(?P<detail>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
@@ -131,7 +132,7 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
         currency = known["currency"] = store.currency
     if type_name not in TYPES:
         return known
-    if currency is None and type_name in _NEED_CURRENCY:
+    if currency is None and type_name in _NEED_CURRENCY and known.get("status", "completed") == "completed":
         raise _Refusal("schema.missing", "amounts need a currency such as EUR", "data.currency")
     _amounts(known, currency, "data")
     for name in _LISTS:
@@ -186,7 +187,11 @@ def _lift_from_till(fields: dict[str, Any], type_name: str, stores: Stores) -> N
     for holder, names in ((data, ("begin", "end")), (fields, ("time",))):
         for name in names:
             if name in holder:
-                holder[name] = _with_zone(holder[name], store)
+                holder[name] = _with_zone(holder[name], store, data.get("store"))
+    if type_name == "pos_day_closed":
+        for name in _WHO:
+            fields.pop(name, None)
+        fields.setdefault("id", f"{type_name}/{payload_hash(data).hex()}")
     for name in ("loyalty_id", "user_id"):
         if data.get(name) and not fields.get(name):
             fields[name] = data[name]
@@ -197,7 +202,9 @@ def _lift_from_till(fields: dict[str, Any], type_name: str, stores: Stores) -> N
     if "id" not in fields and type_name in _RECEIPTS:
         parts = [data.get(name) for name in ("store", "workstation", "business_day", "sequence_number")]
         if all(part is not None for part in parts):
-            fields["id"] = ("/".join([type_name, *map(str, parts)]))[:100]
+            status = data.get("status", "completed")
+            aside = [] if status == "completed" else [str(status)]
+            fields["id"] = ("/".join([type_name, *map(str, parts), *aside]))[:100]
 
 
 def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:
@@ -210,14 +217,21 @@ def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:
         fields["anonymous_id"] = f"{LEAD}{lead}"[:100]
 
 
-def _with_zone(value: object, store: Store | None) -> object:
-    if not isinstance(value, str) or store is None:
+def _with_zone(value: object, store: Store | None, named: object) -> object:
+    if not isinstance(value, str):
         return value
     try:
         read = datetime.fromisoformat(value)
     except ValueError:
         return value
-    return localised(read, ZoneInfo(store.zone)).isoformat() if read.tzinfo is None else value
+    if read.tzinfo is not None:
+        return value
+    if store is None and named is not None:
+        detail = f"store {str(named)[:40]!r} is not in stores.yaml, so {value[:40]} has no zone: add it, or send offsets"
+        raise _Refusal("store.unknown", detail, "data.store")
+    if store is None:
+        return value
+    return localised(read, ZoneInfo(store.zone)).isoformat()
 
 
 def _times(fields: dict[str, Any], arrival: Millis | None) -> None:

@@ -13,17 +13,16 @@ KEPT_SECONDS = 120 * 86_400
 
 
 class Receipt(Struct, frozen=True, array_like=True):
-    """One receipt by its name. `amount` and `returned` are minor units; `gave` is what the receipt itself paid back for goods of
-    `of`. `events` are (canonical event, fingerprint) of what is nobody's."""
+    """One receipt by its name. `amount` and `returned` are minor units; `gives` is what the receipt itself paid back, by the
+    receipt that the goods were bought on, empty where that is not named. `events` are (canonical event, fingerprint) of what is
+    nobody's."""
 
     holder: str = ""
     known: bool = False
     amount: int = 0
     currency: str = ""
     returned: int = 0
-    gives: bool = False
-    gave: int = 0
-    of: str = ""
+    gives: dict[str, int] = {}
     voided: bool = False
     at: int = 0
     events: tuple[tuple[bytes, bytes], ...] = ()
@@ -33,9 +32,9 @@ class Receipt(Struct, frozen=True, array_like=True):
         """(purchases, spend) that count for nobody in particular."""
         if self.holder:
             return 0, 0
-        given = 0 if self.voided or self.of else self.gave
         if self.voided:
             return 0, 0
+        given = self.gives.get("", 0)
         if not self.known:
             return 0, -self.returned - given
         whole = self.returned > 0 and self.returned >= self.amount
@@ -44,14 +43,14 @@ class Receipt(Struct, frozen=True, array_like=True):
     @property
     def on_the_roll(self) -> tuple[int, int, int]:
         """(receipts, sum, voided of it) as the till's day counts them."""
-        total = (self.amount if self.known else 0) - (self.gave if self.gives else 0)
-        there = self.known or self.gives
+        total = (self.amount if self.known else 0) - sum(self.gives.values())
+        there = self.known or bool(self.gives)
         return int(there and not self.voided), total, total if self.voided else 0
 
     @property
     def is_no_return(self) -> bool:
         """Whether it was one of goods taken back, and is void."""
-        return self.gives and self.voided
+        return bool(self.gives) and self.voided
 
     def sold(self, amount: int, currency: str, at: int) -> "Receipt":
         """After the sale itself; a second one changes nothing."""
@@ -59,7 +58,7 @@ class Receipt(Struct, frozen=True, array_like=True):
 
     def took_back(self, amount: int, currency: str, of: str, at: int) -> "Receipt":
         """After the receipt turned out to be one of goods taken back."""
-        return self if self.gives else replace(self, gives=True, gave=amount, currency=currency, of=of, at=at)
+        return self if of in self.gives else replace(self, gives={**self.gives, of: amount}, currency=currency, at=at)
 
     def kept(self, event: bytes, fingerprint: bytes) -> "Receipt":
         """With an event that is nobody's."""

@@ -190,8 +190,10 @@ class Tills:
         """A receipt's record changed: its day follows, what is kept goes to a holder, and a return that is void is none."""
         if note.what != "identified":
             self._use(note)
-        if after.is_no_return and not before.is_no_return:
-            self._given_again(note, after)
+        if after.is_no_return:
+            for of, amount in after.gives.items():
+                if not before.voided or of not in before.gives:
+                    self._given_again(note, after, of, amount)
         if after.holder and after.events:
             self._handed_over(after, note)
             after = replace(after, events=())
@@ -235,14 +237,14 @@ class Tills:
         self._commit.outbox.append(Outgoing(shard_of(ready.key, self._shards), ready.key, ready.entry, fingerprint))
         return True
 
-    def _given_again(self, note: Noted, receipt: Receipt) -> None:
+    def _given_again(self, note: Noted, receipt: Receipt, of: str, amount: int) -> None:
         """A return was voided: what it took back counts again, with the customer who returned it or on the receipt it names."""
-        told = replace(note, amount=receipt.gave, currency=receipt.currency, at=receipt.at, of=receipt.of)
+        told = replace(note, amount=amount, currency=receipt.currency, at=receipt.at, of=of)
         if receipt.holder:
-            event = _return_voided(receipt.of, told)
+            event = _return_voided(of, told)
             self._passed_on(receipt.holder, event, admitted(event).fingerprint, note.arrived)
             return
-        target = _named(receipt.of)
+        target = _named(of)
         if target is not None:
             names = {"what": "unreturned", "of": note.key, "amount": told.amount, "currency": told.currency}
             self._tell(replace(target, at=told.at, arrived=note.arrived, **names))

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from engine.events.dialects import cloudevents, segment
+from engine.events.dialects import cloudevents, poslog, segment
 from engine.events.dialects.base import Dialect
 
-DIALECTS: Final[tuple[Dialect, ...]] = (cloudevents.DIALECT, segment.DIALECT)
+DIALECTS: Final[tuple[Dialect, ...]] = (cloudevents.DIALECT, segment.DIALECT, poslog.DIALECT)
 NATIVE: Final = "native"
 NAMES: Final = (NATIVE, *(dialect.name for dialect in DIALECTS))
 
