@@ -15,6 +15,7 @@ from config.catalogue_files import Loaded
 from engine.decisioning.expanding import expanded
 from engine.decisioning.in_tier import TierTable
 from engine.decisioning.loyalty import held_and_below, judged, loyal
+from engine.decisioning.profit import profit_of
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.decisioning.shelf import Expansion, Shelf
 from engine.decisioning.situation import CartLine, PlacementRequest
@@ -69,7 +70,9 @@ class Basis(Struct, frozen=True, eq=False):
             alive = self.value.alive(part.purchases, now)
             expected = self.value.expected_purchases(part.purchases, now, YEAR_DAYS)
         leaving, buying = self.churn.probability(vector), self.purchase.probability(vector)
-        return np.array([leaving, buying, alive, expected, *self.points(known.profile, part, now)])
+        brought = profit_of(part, self.loaded.policy).profit if part is not None else None
+        profit = brought / 100.0 if brought is not None else np.nan
+        return np.array([leaving, buying, alive, expected, *self.points(known.profile, part, now), profit])
 
     def points(self, profile: Profile, part: Part | None, now: int) -> tuple[float, float, float]:
         """Points, rank of the tier held, and points missing to the next one; NaN where that is not known or does not exist."""

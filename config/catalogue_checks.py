@@ -12,6 +12,7 @@ from engine.decisioning.triggers import OCCASIONS, Trigger
 from engine.events.offers import OURS
 from engine.events.roster import TYPES
 from engine.models.lift import HOLDOUT, PERSONALIZED
+from engine.profiles.serving import SERVING
 
 Where = tuple[str, str]
 HEARD = frozenset({"segment_changed", "tier_changed", "service_due", "case_past_due"})
@@ -148,6 +149,13 @@ def _policy(policy: Policy) -> Iterator[Mistake]:
     for name in (HOLDOUT, PERSONALIZED):
         if name in policy.experiment.variations:
             yield Mistake("policy.yaml", f"experiment.variations.{name}", "this name is taken: the lift tells groups by it")
+    for name, cost in policy.cost_to_serve.items():
+        if name not in SERVING:
+            what = f"serving is counted for {', '.join(SERVING)}; not for {name!r}{did_you_mean(name, SERVING)}"
+            yield Mistake("policy.yaml", f"cost_to_serve.{name}", what)
+        first = next(iter(policy.cost_to_serve.values())).currency
+        if cost.currency != first:
+            yield Mistake("policy.yaml", f"cost_to_serve.{name}", f"is in {cost.currency}, but the others are in {first}")
     value = policy.value
     if value.heavy_share + value.light_share > 1.0:
         yield Mistake("policy.yaml", "value.light_share", "heavy_share and light_share are more than everybody together")

@@ -13,6 +13,7 @@ from config.catalogue_files import Loaded, load_catalogue
 from engine.decisioning.in_tier import TierTable
 from engine.decisioning.loyalty import account, held_and_below, judged, next_tier
 from engine.decisioning.offer_features import OFFER_NAMES
+from engine.decisioning.profit import profit_of
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.features.affinity import CROSS_NAMES
 from engine.features.companions import NOTHING_KNOWN
@@ -55,7 +56,9 @@ class Shop(Struct, frozen=True, eq=False):
         held = judged(profile.membership, part, programme, now)
         above = next_tier(held.tier, part, programme, now)
         missing = above.points if above is not None and above.points is not None else np.nan
-        told = [account(part, programme, now).points, programme.rank(held.tier), missing]
+        brought = profit_of(part, self.loaded.policy).profit
+        profit = brought / 100.0 if brought is not None else np.nan
+        told = [account(part, programme, now).points, programme.rank(held.tier), missing, profit]
         return np.array([self.churn.probability(vector), self.purchase.probability(vector), alive, expected, *told])
 
     def tiers(self, profile: Profile, part: Part, now: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from engine.decisioning.conditions import Span
 from engine.decisioning.leads import LeadRules
 from engine.decisioning.loyalty import Programme
-from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Share
+from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Money, Share
 from engine.decisioning.service import ServiceRule
 from engine.models.segments import SegmentRule
 
@@ -83,7 +83,7 @@ class Churn(Struct, frozen=True, kw_only=True):
 class Value(Struct, frozen=True, kw_only=True):
     """What customers are worth, and where segments and lifecycle stages begin (`engine.models.segments` says it in words).
 
-    `margin_rate` is what is left of a sale once its costs are paid; without it nobody's margin or profit is known.
+    `margin_rate` is what is left of a sale once its costs are paid, for goods of which nobody told the cost.
     Winning a customer costs `acquire_retain_ratio` times what keeping one does.
     """
 
@@ -172,6 +172,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     preferences: PreferencePage = PreferencePage()
     caps: Caps = Caps()
     just_bought: JustBought = JustBought()
+    cost_to_serve: dict[str, Money] = {}
+    """What one event of a type costs beside the goods; `engine.profiles.serving.SERVING` are the types that count."""
     service: ServiceRule = ServiceRule()
     loyalty: Programme = Programme()
     leads: LeadRules = LeadRules()

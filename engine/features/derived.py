@@ -13,6 +13,8 @@ PURCHASE_PROBABILITY = "purchase.probability_7d"
 ALIVE = "value.alive"
 EXPECTED_PURCHASES = "value.expected_purchases_365d"
 
+PROFIT = "value.profit"
+
 POINTS = "loyalty.points"
 TIER_RANK = "loyalty.tier_rank"
 POINTS_TO_NEXT_TIER = "loyalty.points_to_next_tier"
@@ -25,6 +27,7 @@ DERIVED: tuple[Reading, ...] = (
     Reading(POINTS, "points", -1e9, 1e9, "points of the loyalty programme"),
     Reading(TIER_RANK, "tiers", 0, 20, "the tier held, 1 for the lowest"),
     Reading(POINTS_TO_NEXT_TIER, "points", 0, 1e9, "points missing to the next tier"),
+    Reading(PROFIT, "major units", -1e9, 1e9, "margin of purchases so far, less what serving the customer cost"),
 )
 DERIVED_NAMES: tuple[str, ...] = tuple(reading.name for reading in DERIVED)
 RULE_NAMES: tuple[str, ...] = (*NAMES, *DERIVED_NAMES)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -35,7 +36,8 @@ def told(client: httpx.Client, price: str, currency: str = "EUR", at: str = "") 
 
 
 def drops(store: RedisStore, shard: int) -> list[PriceDrop]:
-    events = [decode_canonical(fields[b"e"]) for _, fields in store.client.xrange(keys.events(shard)) if b"e" in fields]  # type: ignore[union-attr]
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", store.client.xrange(keys.events(shard)))
+    events = [decode_canonical(fields[b"e"]) for _, fields in entries if b"e" in fields]
     return [event.data for event in events if isinstance(event, PriceDropped)]
 
 
