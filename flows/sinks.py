@@ -7,7 +7,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from engine.errors import StoreUnavailable
 from engine.shards.commit import Commit
-from engine.store.redis_writer import RedisStore
+from engine.store.redis_writer import RedisStore, leaves_something
 from flows import metrics
 from flows.owner import Owner
 
@@ -26,7 +26,7 @@ class Commits(StatelessSinkPartition[Commit]):
         now_ms = int(time.time() * 1000)
         for commit in items:
             metrics.count(commit, now_ms)
-        for number in {commit.shard for commit in items if commit.outbox}:
+        for number in {commit.shard for commit in items if leaves_something(commit)}:
             self._relay(number)
 
     def _relay(self, shard: int) -> None:

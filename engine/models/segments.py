@@ -77,7 +77,8 @@ class Measured(NamedTuple):
 
     def places(self) -> tuple[int, ...]:
         """The bin of each reading."""
-        return tuple(floor(value * bins) for value, bins in zip(self, BINS_PER_UNIT, strict=True))
+        recency, frequency, money = BINS_PER_UNIT
+        return floor(self.recency * recency), floor(self.frequency * frequency), floor(self.money * money)
 
 
 class Cuts(msgspec.Struct, frozen=True, array_like=True):
@@ -101,19 +102,20 @@ class Cuts(msgspec.Struct, frozen=True, array_like=True):
 NO_CUTS = Cuts()
 
 
-def measured(purchases: Purchases) -> Measured:
-    """The readings of somebody who has bought."""
+def measured(purchases: Purchases, last_at: int | None = None) -> Measured:
+    """The readings of somebody who has bought; `last_at` for a caller who has looked when that was last."""
     age = purchases.sums_at / DAY / HALF_LIFE_DAYS
-    trips = SUMS.read_one(purchases.sums, purchases.sums_at, purchases.sums_at, _HALF_LIFE, _TRIPS)
-    spend = SUMS.read_one(purchases.sums, purchases.sums_at, purchases.sums_at, _HALF_LIFE, _SPEND)
-    return Measured(purchases.last_at / DAY, log2(max(trips, _LEAST)) + age, log2(max(spend, _LEAST)) + age)
+    trips = SUMS.held_one(purchases.sums, _HALF_LIFE, _TRIPS)
+    spend = SUMS.held_one(purchases.sums, _HALF_LIFE, _SPEND)
+    last = purchases.last_at if last_at is None else last_at
+    return Measured(last / DAY, log2(max(trips, _LEAST)) + age, log2(max(spend, _LEAST)) + age)
 
 
-def lifecycle_of(purchases: Purchases, now: int, rule: SegmentRule, scored: bool = True) -> Lifecycle:
+def lifecycle_of(purchases: Purchases, now: int, rule: SegmentRule, scored: bool = True, last_at: int | None = None) -> Lifecycle:
     """The stage at `now`, by the table above. `scored` is false once nobody scores the customer any more."""
     if not purchases.count:
         return "prospect"
-    silent = (now - purchases.last_at) / DAY
+    silent = (now - (purchases.last_at if last_at is None else last_at)) / DAY
     if silent >= rule.lost_days or not scored:
         return "lost"
     if silent >= rule.lapsed_days:
@@ -137,10 +139,11 @@ def usual_gap_days(purchases: Purchases) -> float:
 
 def standing_of(purchases: Purchases, now: int, cuts: Cuts, rule: SegmentRule, scored: bool = True) -> Standing:
     """Where a customer stands at `now`. Without cut points the tier and the cell stay open."""
-    stage = lifecycle_of(purchases, now, rule, scored)
+    last_at = purchases.last_at
+    stage = lifecycle_of(purchases, now, rule, scored, last_at)
     if stage in ("prospect", "lost"):
         return Standing(lifecycle=stage)
-    whole = measured(purchases)
+    whole = measured(purchases, last_at)
     places = whole.places()
     if not cuts.known:
         return Standing(lifecycle=stage, places=places)

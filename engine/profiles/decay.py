@@ -55,6 +55,11 @@ class Block:
         (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
         return float(exp2(self._rates[half_life] * max(now - at, 0)) * held)
 
+    def held_one(self, sums: bytes, half_life: int, quantity: int) -> float:
+        """One number of `held`, by the places of its half-life and its quantity."""
+        (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
+        return float(held)
+
     def held(self, sums: bytes) -> tuple[float, ...]:
         """All numbers as they were at their own time: those of one half-life after those of the other."""
         return self._layout.unpack(sums or self.empty)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from engine.profiles.profile import Profile
 from engine.shards.commit import Commit
 from engine.shards.timers import Timers
+from engine.shards.unread import Unread
 
 
 class Alarms:
@@ -15,6 +17,7 @@ class Alarms:
         self._waiting = dict(loaded)
         for earlier in inflight:
             self._waiting.update(earlier.waiting)
+        self._unread = Unread(self._waiting, commit.waiting)
 
     def __contains__(self, tag: str) -> bool:
         return tag in self._timers
@@ -30,6 +33,16 @@ class Alarms:
         self._commit.waiting[tag] = waiting
         self.set(tag, due)
 
+    def wait_for_readings(self, profile: Profile, at: int, labels: Iterable[tuple[str, str, int]]) -> None:
+        """Alarms (model, tag, due) that wait with what the customer reads like at an instant."""
+        self._unread.ask(profile, at, tuple((model, tag) for model, tag, _ in labels))
+        for _, tag, due in labels:
+            self.set(tag, due)
+
+    def read(self) -> None:
+        """Work out the readings that are still missing; a batch ends with it."""
+        self._unread.read()
+
     def drop(self, tag: str) -> None:
         """Forget an alarm; what waits under it has to be taken as well."""
         self._timers.drop(tag)
@@ -42,6 +55,8 @@ class Alarms:
 
     def take(self, tag: str) -> bytes:
         """What waited under a tag, which waits no longer; empty where nothing did."""
+        if tag in self._unread:
+            self._unread.read()
         self._commit.waiting.pop(tag, None)
         self._commit.waiting_done.append(tag)
         return self._waiting.pop(tag, b"")

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from engine.events.decode import time_of
 from engine.events.offers import OfferDecided
-from engine.features.vector import FINGERPRINT, NO_REQUEST, read_packed
 from engine.ids import unit_interval
 from engine.models import scoring
 from engine.models.base import Example
@@ -81,20 +80,12 @@ class Labels:
         """The alarm of the customer's next boundary."""
         return boundary_tag(profile.key), profile.next_boundary
 
-    def scored(self, profile: Profile, boundary: int) -> list[tuple[str, int, bytes]]:
-        """Readings at a boundary, for each label they wait for: the tag and time they wait under, and their bytes.
-
-        None of a customer who does not want to be profiled.
-        """
-        if not self.may_profile(profile, boundary):
-            return []
-        vector = read_packed(profile, NO_REQUEST, Millis(boundary))
-        stays = Waiting(scoring.CHURN, boundary, FINGERPRINT, vector)
-        buys = Waiting(scoring.PURCHASE, boundary, FINGERPRINT, vector)
-        return [
-            (churn_tag(boundary, profile.key), boundary + self._churn.horizon_days * DAY, _ENCODER.encode([stays])),
-            (purchase_tag(boundary, profile.key), boundary + _PURCHASE_MS, _ENCODER.encode([buys])),
-        ]
+    def waits(self, customer: str, boundary: int) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+        """The labels that wait for the readings of a boundary: model, and the tag and time under which they do."""
+        return (
+            (scoring.CHURN, churn_tag(boundary, customer), boundary + self._churn.horizon_days * DAY),
+            (scoring.PURCHASE, purchase_tag(boundary, customer), boundary + _PURCHASE_MS),
+        )
 
     def offers_waiting(self, profile: Profile, event: OfferDecided) -> list[tuple[str, int, bytes]]:
         """The readings of a decision's drawn offers, grouped by when their windows close."""

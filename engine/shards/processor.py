@@ -148,6 +148,7 @@ class ShardProcessor:
         for entry, read in zip(prepared.batch.entries, prepared.entries, strict=True):
             run.entry(entry, read)
         tills.flush()
+        alarms.read()
         # What was set again after it had gone off stays.
         commit.waiting_done = [tag for tag in commit.waiting_done if tag not in commit.waiting]
         commit.record = ShardRecord(run.watermark, run.totals(), run.present, following.versions)
@@ -383,9 +384,8 @@ class _Run:
         """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""
         while profile.next_boundary and profile.next_boundary <= at:
             boundary = profile.next_boundary
-            for tag, due, waiting in self._labels.scored(profile, boundary):
-                self._alarms.wait(tag, due, waiting)
             if self._labels.may_profile(profile, boundary):
+                self._alarms.wait_for_readings(profile, boundary, self._labels.waits(profile.key, boundary))
                 self._commit.examples.append(value_example(profile, boundary))
             profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
             if profile.next_boundary:

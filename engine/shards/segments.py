@@ -13,7 +13,7 @@ from engine.events.reference import Reference, ReferenceChanged
 from engine.events.routing import admitted, has_customer
 from engine.events.segments import Move, SegmentChanged
 from engine.ids import digest_of
-from engine.models.base import Example, recorded
+from engine.models.base import Example
 from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics_of
 from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
 from engine.moments import moment
@@ -40,28 +40,20 @@ class Histogram:
 
     def move(self, before: Sequence[str], after: Sequence[str]) -> dict[str, int]:
         """A customer leaves the old bins and enters the new ones; returns the counts that changed, 0 where nobody is left."""
-        if before == after:
-            return {}
-        changes: dict[str, int] = {}
-        for names, by in ((before, -1), (after, 1)):
-            for name in names:
-                changes[name] = changes.get(name, 0) + by
-        changed = {name: self._counts.get(name, 0) + by for name, by in changes.items() if by}
-        for name, count in changed.items():
-            if count:
-                self._counts[name] = count
-            else:
-                self._counts.pop(name, None)
-        return changed
+        more = dict.fromkeys(before, -1)
+        for name in after:
+            more[name] = more.get(name, 0) + 1
+        return self.add(more)
 
     def add(self, more: Mapping[str, int]) -> dict[str, int]:
         """Counts that rise or fall by so much; returns those that changed, 0 where nothing is left."""
-        changed = {name: self._counts.get(name, 0) + by for name, by in more.items() if by}
+        held = self._counts
+        changed = {name: held.get(name, 0) + by for name, by in more.items() if by}
         for name, count in changed.items():
             if count:
-                self._counts[name] = count
+                held[name] = count
             else:
-                self._counts.pop(name, None)
+                held.pop(name, None)
         return changed
 
     def counts(self) -> Mapping[str, int]:
@@ -75,13 +67,15 @@ class Histogram:
 
 def bins_of(standing: Standing) -> list[str]:
     """Where a customer is counted. A prospect is counted nowhere, one who is lost only as such."""
-    names = [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)]
-    if standing.lifecycle != "prospect":
-        names.append(f"{_STAGE}:{standing.lifecycle}")
+    return [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)] + _groups_of(standing)
+
+
+def _groups_of(standing: Standing) -> list[str]:
+    names = [] if standing.lifecycle == "prospect" else [_GROUPS[standing.lifecycle]]
     if standing.tier:
-        names.append(f"{_TIER}:{standing.tier}")
+        names.append(_GROUPS[standing.tier])
     if standing.best:
-        names.append(f"{_TIER}:{BEST}")
+        names.append(_GROUPS[BEST])
     return names
 
 
@@ -144,17 +138,8 @@ def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live
 
 def value_example(profile: Profile, boundary: int) -> bytes:
     """What the customer bought so far, for the model of value; nothing has to mature, so it leaves at once."""
-    example = Example(
-        model=LIFETIME_VALUE,
-        id=f"{profile.key}|{boundary}|value",
-        customer=profile.key,
-        opened_at=boundary,
-        closed_at=boundary,
-        label=0.0,
-        fingerprint=FINGERPRINT,
-        vector=recorded(statistics_of(profile.purchases, boundary)),
-    )
-    return _ENCODER.encode(example)
+    statistics, name = statistics_of(profile.purchases, boundary), f"{profile.key}|{boundary}|value"
+    return _ENCODER.encode(Example(LIFETIME_VALUE, name, profile.key, boundary, boundary, 0.0, FINGERPRINT, statistics))
 
 
 _NOWHERE = Standing()
@@ -191,7 +176,8 @@ class Following:
         after = standing_of(bought, max(at, bought.last_at), self._cuts, self.rule, scored=profile.next_boundary > 0)
         if after == before:
             return profile, 0
-        self._commit.histogram.update(self._histogram.move(bins_of(before), bins_of(after)))
+        bins = _groups_of if before.places == after.places else bins_of
+        self._commit.histogram.update(self._histogram.move(bins(before), bins(after)))
         moved = has_moved(before, after)
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))

@@ -32,7 +32,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         "ev:{s}",
         "stream of events",
-        "API (append), engine (ticks, relays)",
+        "API (append), engine (ticks, commits, relays)",
         "committed entries {stream_days} days",
         Personal(
             "every event that was sent about you, as it was sent",

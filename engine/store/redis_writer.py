@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from engine.errors import InvariantBroken, StoreUnavailable
 from engine.shards.baskets import MOST_KEPT as MOST_BASKETS
-from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, ShardRecord
+from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
 from engine.shards.receipts import KEPT_SECONDS
 from engine.shards.timeline import MOST_KEPT
 from engine.store import keys
@@ -260,6 +260,15 @@ def _loaded(need: Needs, answers: Any) -> Loaded:
     return Loaded(profiles, seen, waiting, receipts)
 
 
+def leaves_something(commit: Commit) -> bool:
+    """Whether there is something to relay after a commit. What a shard tells itself lies in its log already."""
+    return any(_has_to_go(one, commit.shard) for one in commit.outbox)
+
+
+def _has_to_go(one: Outgoing, shard: int) -> bool:
+    return one.shard != shard or bool(one.source) or not one.event or MARK in one.event
+
+
 def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     shard = commit.shard
     sets = {keys.record(shard): encode_record(commit.record)}
@@ -288,6 +297,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         keys.complaints(shard),
         keys.baskets(shard),
         keys.days(shard),
+        keys.events(shard),
         *sets,
         *appended,
         *deleted,
@@ -322,9 +332,14 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     for letter in commit.dead:
         reason = f"{letter.reason.code}\x1f{letter.reason.field}\x1f{letter.reason.detail}\x1f{letter.reason.id}"
         values += [letter.raw, reason, letter.key, letter.fingerprint, letter.entry_id]
-    values.append(len(commit.outbox))
-    for going in commit.outbox:
-        values += [going.shard, going.key, going.event, going.fingerprint, going.source, going.entry]
+    going = [one for one in commit.outbox if _has_to_go(one, shard)]
+    values.append(len(going))
+    for one in going:
+        values += [one.shard, one.key, one.event, one.fingerprint, one.source, one.entry]
+    values.append(len(commit.outbox) - len(going))
+    for one in commit.outbox:
+        if not _has_to_go(one, shard):
+            values += [one.event, one.fingerprint, one.key]
     values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
     for cell, complaint_sums in commit.complaints.items():
         values += [cell, encode_complaints(complaint_sums)]

@@ -279,7 +279,11 @@ def test_both_stores_end_with_the_same_bits(redis_held: OnRedis, log: list[dict[
     memory = InMemory()
     for store in (memory.store, redis_held.store):
         store.append(entries)
-        run_until_idle(Owner(store, processor(), range(SHARDS)), store, most=7)
+        owner = Owner(store, processor(), range(SHARDS))
+        run_until_idle(owner, store, most=7)
+        while own := [one for shard in range(SHARDS) for one in memory.store.outbox.pop(shard, [])]:
+            memory.store.append([(one.shard, Entry("", one.event, one.fingerprint, one.key)) for one in own])
+            run_until_idle(owner, store, most=7)
 
     for shard in range(SHARDS):
         mine, theirs = memory.store.open(shard), redis_held.store.open(shard)
@@ -415,3 +419,14 @@ def test_a_day_that_is_let_go_of_is_gone(held: Held) -> None:
     written(held, commit_of("0-0", "5-1", days=day), commit_of("5-1", "6-1", days=dict.fromkeys(day)))
 
     assert held.store.open(S).days == {}
+
+
+def test_what_a_shard_tells_itself_lies_in_its_log_with_the_commit_and_needs_no_relay(redis_held: OnRedis) -> None:
+    own, other = Outgoing(S, "u:ann", b'{"type":"segment_changed"}', MARK), Outgoing(1 - S, "u:bob", b"{}", OTHER)
+    budget = Outgoing(S, "u:cem", b'{"type":"budget_spent"}', OTHER)
+
+    written(redis_held, commit_of("0-0", "5-1", outbox=[other, own, budget]))
+
+    (batch,) = redis_held.store.read({S: "0-0"}, 10, 0)
+    assert [(one.key, one.event, one.fingerprint) for one in batch.entries] == [(own.key, own.event, own.fingerprint)]
+    assert [going[1] for going in redis_held.stream("outbox", S)] == [other.key, budget.key]

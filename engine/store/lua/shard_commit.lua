@@ -1,6 +1,6 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
---       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets, 16 days of workstations,
+--       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets, 16 days of workstations, 17 events,
 --       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address,
 --       receipts.
 -- the last of KEYS are open leads by customer.
@@ -26,7 +26,7 @@ local function each(n, width, call)
   end
   if #items > 0 then call(items) end
 end
-local key = 17
+local key = 18
 
 local sets = count()
 local pairs_ = {}
@@ -73,6 +73,10 @@ for i = 1, count() do
   redis.call('XADD', KEYS[5], '*', 's', ARGV[at], 'k', ARGV[at + 1], 'e', ARGV[at + 2], 'h', ARGV[at + 3], 'p', ARGV[at + 4],
     'i', ARGV[at + 5])
   at = at + 6
+end
+for i = 1, count() do
+  redis.call('XADD', KEYS[17], '*', 'e', ARGV[at], 'h', ARGV[at + 1], 'k', ARGV[at + 2])
+  at = at + 3
 end
 for i = 1, count() do
   redis.call('XADD', KEYS[6], '*', 'd', ARGV[at])
