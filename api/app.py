@@ -30,6 +30,7 @@ from api.routes import (
     insights,
     leads,
     operating,
+    pos,
     preferences,
     products,
     segment,
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 GROUPS: Final = (
     events,
     segment,
+    pos,
     decisions,
     customers,
     preferences,

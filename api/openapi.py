@@ -25,6 +25,7 @@ Send again after 429, 503 or no answer, not before `Retry-After`; whatever is `r
 TAGS: Final = {
     "events": "What happens with customers, one at a time or thousands in a request.",
     "segment": "Segment's HTTP API, for its clients and those of RudderStack.",
+    "pos": "What tills write down, and which of it is missing.",
     "decisions": "Which offers, for whom, why, and what came of it.",
     "customers": "What is known of a customer, what they allow, and their right to have it corrected, carried away or forgotten.",
     "preferences": "The page on which customers choose for themselves.",

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from engine.decisioning.loyalty import NO_PROGRAMME, Programme
 from engine.profiles.standing import BEST, STAGES, TIERS
 from engine.shards.commit import Commit, Totals
+from engine.shards.sequences import Numbers
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
@@ -32,6 +33,11 @@ SPEND = Gauge("regulars_spend_minor", "Spend net of returns, minor units", ["cur
 SEGMENTS = Gauge("regulars_segment_customers", "Customers by segment and stage", ["segment"], multiprocess_mode="livesum")
 PAST_DUE = Gauge("regulars_cases_past_due", "Complaints and support cases past due and open", multiprocess_mode="livesum")
 MEMBERS = Gauge("regulars_loyalty_customers", "Customers by tier of loyalty", ["tier"], multiprocess_mode="livesum")
+POS_GAPS = Gauge("regulars_pos_gaps", "Ranges of receipt numbers that are missing", multiprocess_mode="livesum")
+POS_MISSING = Gauge("regulars_pos_missing_transactions", "Receipt numbers that are missing", multiprocess_mode="livesum")
+POS_MISMATCHES = Gauge(
+    "regulars_pos_days_mismatched", "Closed days of tills whose sums do not agree", multiprocess_mode="livesum"
+)
 LEADS = Gauge("regulars_leads_open", "Leads that are neither won nor lost", multiprocess_mode="livesum")
 TIMERS = Gauge("regulars_timers", "Alarms set", multiprocess_mode="livesum")
 WATERMARK = Gauge("regulars_watermark_timestamp_seconds", "Event time up to which labels are closed", multiprocess_mode="livemax")
@@ -84,6 +90,13 @@ def tell_members(tiers: Sequence[Mapping[str, int]], programme: Programme = NO_P
     _TIERS_TOLD.update(name for one in tiers for name in one)
     for name in sorted(_TIERS_TOLD):
         MEMBERS.labels(tier=name).set(sum(one.get(name, 0) for one in tiers))
+
+
+def tell_tills(numbers: Sequence[Numbers]) -> None:
+    """What is missing of the workstations of this process's shards."""
+    POS_GAPS.set(sum(one.gaps for one in numbers))
+    POS_MISSING.set(sum(one.missing for one in numbers))
+    POS_MISMATCHES.set(sum(one.mismatched for one in numbers))
 
 
 def gauge(totals: list[Totals], timers: int, watermark: int) -> None:

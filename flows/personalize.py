@@ -56,6 +56,7 @@ class Upkeep:
             metrics.tell_segments([shard.histogram.groups() for shard in shards])
             counts = [shard.histogram.counts() for shard in shards]
             metrics.tell_members([members(one) for one in counts], programme_in(shards[0].references) if shards else NO_PROGRAMME)
+            metrics.tell_tills([shard.numbers for shard in shards])
             metrics.LEADS.set(sum(one.get(OPEN, 0) for one in counts))
         try:
             if now - self._beaten >= 2.0:

@@ -151,7 +151,7 @@ class Numbers:
         if day.since:
             holes = list(day.missing())
             self.gaps += sign * len(holes)
-            self.missing += sign * sum(last - first + 1 for first, last in holes)
+            self.missing += sign * (listed(holes) + day.unlisted)
         self.mismatched += sign * (day.difference is not None)
 
 

@@ -232,7 +232,7 @@ def test_what_cannot_be_told_is_refused_with_its_reason(body: dict[str, Any], co
 
 
 def test_a_transaction_of_an_unknown_store_is_taken_where_it_says_zone_and_currency_itself() -> None:
-    times = {"BeginDateTime": None, "EndDateTime": "2026-03-02T18:01:20Z"}
+    times: dict[str, Any] = {"BeginDateTime": None, "EndDateTime": "2026-03-02T18:01:20Z"}
 
     assert one(transaction(sale(), RetailStoreID="77", **times)).data.store == "77"
 
