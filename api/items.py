@@ -1,5 +1,8 @@
 """The events in a body, in whatever dialect, each with the bytes it was sent as."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 import msgspec
 import orjson
 from msgspec import Struct
@@ -56,10 +59,18 @@ def items_of(body: bytes, content_type: str, most: int) -> list[Item]:
     is written in shows in itself, so that one body may hold several dialects.
     """
     if content_type.partition(";")[0].strip().lower() in NDJSON:
-        items = _lines([line for line in body.split(b"\n") if line.strip()])
-    else:
-        items = _json_items(body)
-    return bounded(items, most)
+        return _lines([line for line in body.split(b"\n") if line.strip()], most)
+    try:
+        value = orjson.loads(body)
+    except ValueError as error:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if len(lines) > 1 and _is_json(lines[0]):
+            return _lines(lines, most)
+        raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
+    if isinstance(value, list):
+        return _elements(value, body, most)
+    dialect = spoken_in(value)
+    return [Item(value, body)] if dialect is None else _bounded(_told(dialect, body, most), most)
 
 
 def told_in(dialect: Dialect, body: bytes, most: int) -> list[Item]:
@@ -68,41 +79,25 @@ def told_in(dialect: Dialect, body: bytes, most: int) -> list[Item]:
         orjson.loads(body)
     except ValueError as error:
         raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
-    return bounded(_told(dialect, body), most)
+    return _bounded(_told(dialect, body, most), most)
 
 
-def items_in(line: bytes, place: int = 0) -> list[Item]:
-    """The events in one JSON document by itself."""
-    try:
-        value = orjson.loads(line)
-    except ValueError as error:
-        return [Item(Rejected("json.invalid", f"the line is not JSON: {error}"), line, place=place)]
-    dialect = spoken_in(value)
-    return [Item(value, line, None, place)] if dialect is None else _told_at(place, dialect, line)
+def items_in(documents: Iterable[bytes], most: int) -> list[Item]:
+    """The events in JSON documents, each by itself. Raises 413 beyond `most`."""
+    return _lines(documents, most)
 
 
-def bounded(items: list[Item], most: int) -> list[Item]:
-    """The items. Raises 413 where there are more than `most`."""
+def _bounded(items: list[Item], most: int) -> list[Item]:
     if len(items) > most:
-        raise Problem(413, "body.too_many_events", f"a request carries at most {most} events")
+        raise _too_many(most)
     return items
 
 
-def _json_items(body: bytes) -> list[Item]:
-    try:
-        value = orjson.loads(body)
-    except ValueError as error:
-        lines = [line for line in body.split(b"\n") if line.strip()]
-        if len(lines) > 1 and _is_json(lines[0]):
-            return _lines(lines)
-        raise Problem(400, "body.not_json", f"the body is not JSON: {error}") from None
-    if isinstance(value, list):
-        return _elements(value, body)
-    dialect = spoken_in(value)
-    return [Item(value, body)] if dialect is None else _told(dialect, body)
+def _too_many(most: int) -> Problem:
+    return Problem(413, "body.too_many_events", f"a request carries at most {most} events")
 
 
-def _elements(values: list[object], body: bytes) -> list[Item]:
+def _elements(values: list[object], body: bytes, most: int) -> list[Item]:
     items: list[Item] = []
     pieces = Pieces(body)
     for place, value in enumerate(values):
@@ -110,15 +105,28 @@ def _elements(values: list[object], body: bytes) -> list[Item]:
         if dialect is None:
             items.append(Item(value, b"", pieces, place))
         else:
-            items += _told_at(place, dialect, pieces.piece(place))
-    return items
+            items += _told(dialect, pieces.piece(place), most, place)
+            if len(items) > most:
+                raise _too_many(most)
+    return _bounded(items, most)
 
 
-def _lines(lines: list[bytes]) -> list[Item]:
+def _lines(lines: Iterable[bytes], most: int) -> list[Item]:
     items: list[Item] = []
     for place, line in enumerate(lines):
-        items += items_in(line, place)
-    return items
+        try:
+            value = orjson.loads(line)
+        except ValueError as error:
+            items.append(Item(Rejected("json.invalid", f"the line is not JSON: {error}"), line, None, place))
+            continue
+        dialect = spoken_in(value)
+        if dialect is None:
+            items.append(Item(value, line, None, place))
+        else:
+            items += _told(dialect, line, most, place)
+            if len(items) > most:
+                raise _too_many(most)
+    return _bounded(items, most)
 
 
 def _is_json(line: bytes) -> bool:
@@ -129,9 +137,9 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _told_at(place: int, dialect: Dialect, raw: bytes) -> list[Item]:
-    return [msgspec.structs.replace(item, place=place) for item in _told(dialect, raw)]
-
-
-def _told(dialect: Dialect, raw: bytes) -> list[Item]:
-    return [Item(part.native, part.raw, place=part.place, dialect=dialect.name) for part in dialect.told(raw)]
+def _told(dialect: Dialect, raw: bytes, most: int, place: int | None = None) -> list[Item]:
+    """One more than `most` at most: however much a document would become, no more of it is ever made."""
+    return [
+        Item(part.native, part.raw, None, part.place if place is None else place, dialect.name)
+        for part in islice(dialect.told(raw), most + 1)
+    ]

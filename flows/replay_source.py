@@ -10,6 +10,7 @@ import orjson
 from msgspec import Struct
 
 from engine.errors import RegularsError
+from engine.events.dialects.base import Part
 from engine.events.dialects.roster import spoken_in
 from engine.ids import digest_of
 from engine.moments import Millis, millis
@@ -130,8 +131,10 @@ def _read(line: bytes) -> list[Sendable]:
     dialect = spoken_in(event)
     if dialect is None:
         return [_sendable(undated(line), event)]
-    parts = {part.place: part for part in reversed(dialect.told(line))}
-    return [_sendable(undated(parts[place].raw), parts[place].native) for place in sorted(parts)]
+    firsts: dict[int, Part] = {}
+    for part in dialect.told(line):
+        firsts.setdefault(part.place, part)
+    return [_sendable(undated(part.raw), part.native) for part in firsts.values()]
 
 
 def _sendable(raw: bytes, event: object) -> Sendable:

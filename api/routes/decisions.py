@@ -120,7 +120,7 @@ def _question(container: Container, asked: DecisionRequest, caller: Caller, star
         basis=basis,
     )
     if asked.events:
-        riding = [item for place, raw in enumerate(asked.events) for item in items_in(bytes(raw), place)]
+        riding = items_in(map(bytes, asked.events), container.rules.most_items)
         _take_along(container, question, riding, caller)
     return question
 

@@ -1,6 +1,6 @@
 """What every dialect is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -11,7 +11,8 @@ from engine.errors import Rejected
 class Part(Struct, frozen=True):
     """One native event out of a document, or the reason why there is none.
 
-    `raw` is the sender's own bytes of it, for the dead letter. Events that were one thing to the sender share a `place`.
+    `raw` is the sender's own bytes of it, for the dead letter. Events that were one thing to the sender share a `place`, and
+    the first of them has the bytes of it all.
     """
 
     raw: bytes
@@ -23,10 +24,10 @@ class Dialect(Struct, frozen=True):
     """How one kind of document is told from others and read.
 
     A document of it has at least one of `marks` among its names, and then `knows` decides by looking at the object alone.
-    `told` takes any bytes that are JSON and raises nothing.
+    `told` takes any bytes that are JSON and raises nothing; who takes only some of its parts pays only for those.
     """
 
     name: str
     marks: frozenset[str]
     knows: Callable[[Mapping[str, Any]], bool]
-    told: Callable[[bytes], list[Part]]
+    told: Callable[[bytes], Iterable[Part]]

@@ -4,7 +4,7 @@ A message that names a user and an anonymous visitor links the two, as every nat
 (`context`, `sentAt`) counts for each message of it that does not say its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -29,7 +29,9 @@ _PAGES: Final = ("analytics.js", "ajs", "rudderlabs javascript sdk")
 _CONTEXT: Final = ("locale", "timezone", "campaign", "device", "consent", "os", "app", "screen", "network")
 _PAGE: Final = ("path", "referrer", "search", "title", "url")
 _OF_DEVICE: Final = ("type", "manufacturer", "model", "name")
-_MOST_EVENTS: Final = 50
+MOST_LINES: Final = 50
+_LONGEST: Final = 200
+_OF_EACH_LINE: Final = ("currency", "cart_id", "list_id")
 _NEITHER: Final = "give `messageId` or `timestamp`: without both a retry cannot be told from a second event"
 
 
@@ -66,30 +68,33 @@ def write_key(body: bytes) -> str:
         return ""
 
 
-def told(raw: bytes, call: str = "") -> list[Part]:
+def told(raw: bytes, call: str = "") -> Iterator[Part]:
     """The native events of a message, a list of messages or a batch; `call` is what a message without a `type` is."""
     try:
-        if raw.lstrip()[:1] == b"[":
-            return _all(raw, Shared())
-        around = _BATCH.decode(raw)
-        batch = bytes(around.batch)
-        if not batch:
-            return _parts(raw, 0, Shared(call))
-        if batch[:1] != b"[":
-            return [Part(raw, Rejected("schema.type", "`batch` is a list of messages", "batch"))]
-        return _all(batch, Shared("", around.sentAt, around.context))
+        messages, shared = _taken_apart(raw, call)
     except (ValueError, RecursionError) as error:
-        return [Part(raw, _unreadable(error))]
+        yield Part(raw, _unreadable(error))
+        return
+    for place, message in enumerate(messages):
+        yield from _parts(message, place, shared)
 
 
-def _all(messages: bytes, shared: Shared) -> list[Part]:
-    return [part for place, one in enumerate(_LIST.decode(messages)) for part in _parts(bytes(one), place, shared)]
+def _taken_apart(raw: bytes, call: str) -> tuple[Iterable[bytes], Shared]:
+    """The sender's own bytes of each message, and what they share."""
+    if raw.lstrip()[:1] == b"[":
+        return map(bytes, _LIST.decode(raw)), Shared()
+    around = _BATCH.decode(raw)
+    batch = bytes(around.batch)
+    if batch[:1] != b"[":
+        return (raw,), Shared(call)
+    return map(bytes, _LIST.decode(batch)), Shared("", around.sentAt, around.context)
 
 
 def _parts(raw: bytes, place: int, shared: Shared) -> list[Part]:
     try:
-        return [Part(raw, native, place) for native in _natives(read_exactly(raw), shared)]
-    except (ValueError, RecursionError) as error:
+        first, *others = _natives(read_exactly(raw), shared)
+        return [Part(raw, first, place), *(Part(msgspec.json.encode(native), native, place) for native in others)]
+    except (ValueError, RecursionError, OverflowError) as error:
         return [Part(raw, _unreadable(error), place)]
 
 
@@ -103,6 +108,8 @@ def _unreadable(error: Exception) -> Rejected:
 def _natives(message: object, shared: Shared) -> list[dict[str, Any] | Rejected]:
     if not isinstance(message, dict):
         return [Rejected("schema.type", "a message is a JSON object")]
+    if "batch" in message:
+        return [Rejected("schema.type", "`batch` is a list of messages, and none of them a batch", "batch")]
     call = message.get("type") or shared.call or _guessed(message)
     native = _envelope(message, shared)
     if "id" not in native and "time" not in native:
@@ -165,35 +172,43 @@ def _tracked(native: dict[str, Any], message: Mapping[str, Any]) -> list[dict[st
     for said in ("decision_id", "placement"):
         if isinstance(data.get(said), str | int) and data[said] != "":
             native[said] = data[said]
-    if kind in OFFERS:
-        return _numbered([_offered(native, data, one) for one in _each(data)])
-    if kind in ONE_PRODUCT:
-        bare = {name: value for name, value in data.items() if name != "products"}
-        return _numbered([{**native, "data": {**bare, **one}} for one in _each(data)])
+    if kind in OFFERS or kind in ONE_PRODUCT:
+        return _one_by_one(native, data)
     return [{**native, "data": data}]
 
 
-def _each(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of something that is of one thing; where the body itself is that thing, one empty line."""
+def _one_by_one(native: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any] | Rejected]:
+    """Something that is of one product or offer, said of several: an event for each line.
+
+    The first keeps the message's id and all it says; the others count up from that id and say their line.
+    """
     lines = data.get("products")
     if not isinstance(lines, list) or "product_id" in data or "promotion_id" in data:
-        return [{}]
-    found: list[dict[str, Any]] = [line for line in lines if isinstance(line, dict)]
-    return found[:_MOST_EVENTS] or [{}]
+        return [_of_one(native, data)]
+    told = [line for line in lines if isinstance(line, dict)]
+    if len(told) > MOST_LINES or any(len(value) > _LONGEST for value in native.values() if isinstance(value, str)):
+        return [Rejected("schema.type", f"a message is of at most {MOST_LINES} things", "properties", _text(native.get("id")))]
+    around = {name: value for name, value in data.items() if name != "products"}
+    shared = {name: data[name] for name in _OF_EACH_LINE if isinstance(data.get(name), str | int)}
+    bare = {name: value for name, value in native.items() if name != "context"}
+    others = [_of_one({**bare, **_counted_up(native, number)}, {**shared, **line}) for number, line in enumerate(told[1:], 2)]
+    return [_of_one(native, {**around, **(told[0] if told else {})}), *others]
 
 
-def _offered(native: Mapping[str, Any], data: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    said = {**{name: value for name, value in data.items() if name != "products"}, **line}
-    offer = said.get("offer_id") or said.get("promotion_id")
-    return {**native, **({"offer_id": offer} if isinstance(offer, str | int) else {}), "data": said}
+def _counted_up(native: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {"id": f"{native['id']}/{number}"} if "id" in native else {}
 
 
-def _numbered(natives: list[dict[str, Any]]) -> list[dict[str, Any] | Rejected]:
-    """One message that is several events: the first keeps its id, the others count up from there."""
-    for number, native in enumerate(natives[1:], start=2):
-        if "id" in native:
-            native["id"] = f"{native['id']}/{number}"
-    return list(natives)
+def _of_one(native: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """With what the line itself says of decision, offer and placement."""
+    if native["type"] not in OFFERS:
+        return {**native, "data": data}
+    said = {"offer_id": data.get("offer_id") or data.get("promotion_id"), "placement": data.get("placement")}
+    return {
+        **native,
+        **{name: value for name, value in said.items() if isinstance(value, str | int) and value != ""},
+        "data": data,
+    }
 
 
 def _identified(native: dict[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
