@@ -162,7 +162,7 @@ def test_a_rule_may_ask_what_models_say_and_nobody_is_guessed(churn: float, boun
     catalogue = shop.catalogue(
         [shop.offer("o", eligible_when=(asks,)), shop.offer("p", eligible_when=(Not(negated=asks),))], shop.policy()
     )
-    told = shop.situation(derived=np.array([churn, 0.5, 0.9, 3.0, 120.0, 1.0, np.nan]))
+    told = shop.situation(derived=np.array([churn, 0.5, 0.9, 3.0, 120.0, 1.0, np.nan, np.nan]))
 
     mask = Written().mask(catalogue.columns, [told, shop.situation()])
 
