@@ -20,10 +20,9 @@ from config.logging import log_to_stderr
 from config.memory import settle_memory
 from config.settings import EngineSettings, RetentionSettings
 from engine.decisioning.loyalty import NO_PROGRAMME
-from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.errors import Fenced, StoreUnavailable
-from engine.models.segments import SegmentRule
 from engine.moments import DAY, SECOND
+from engine.shards.judging import Judging
 from engine.shards.labels import ChurnRule, Labels
 from engine.shards.leads import OPEN
 from engine.shards.processor import ShardProcessor
@@ -31,6 +30,7 @@ from engine.shards.tiers import members, programme_in
 from engine.store.redis_writer import RedisStore
 from flows import metrics
 from flows.owner import Owner
+from flows.policy_rules import judging_of
 from flows.sinks import Commits, CommitSink
 from flows.sources import EventSource, Streams
 
@@ -96,11 +96,10 @@ def open_owner(
     store: RedisStore,
     settings: EngineSettings,
     churn: ChurnRule,
-    segments: SegmentRule | None = None,
-    service: ServiceRule = DEFAULT_RULE,
+    start: Judging | None = None,
 ) -> Owner:
-    """The shards of this process, as their last commits left them."""
-    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards, segments, service)
+    """The shards of this process, as their last commits left them. `start` holds until their log says otherwise."""
+    processor = ShardProcessor(Labels(churn), settings.allowed_lateness_s * SECOND, settings.shards, start)
     return Owner(store, processor, settings.owned_shards(), settings.cache_customers)
 
 
@@ -146,13 +145,11 @@ class _Stop:
         return self._asked
 
 
-def _opened(
-    store: RedisStore, settings: EngineSettings, churn: ChurnRule, segments: SegmentRule, service: ServiceRule, stop: _Stop
-) -> Owner | None:
+def _opened(store: RedisStore, settings: EngineSettings, churn: ChurnRule, start: Judging, stop: _Stop) -> Owner | None:
     while not stop.asked_for():
         try:
             store.claim(settings.shards)
-            owner = open_owner(store, settings, churn, segments, service)
+            owner = open_owner(store, settings, churn, start)
         except StoreUnavailable as error:
             _LOG.warning("waiting for the store", extra={"error": str(error)})
             time.sleep(0.2)
@@ -162,10 +159,10 @@ def _opened(
     return None
 
 
-def _rules(folder: Path) -> tuple[ChurnRule, SegmentRule, ServiceRule]:
+def _rules(folder: Path) -> tuple[ChurnRule, Judging]:
     policy = load_catalogue(folder).policy
-    churn = ChurnRule(horizon_days=policy.churn.horizon_days, profiling=policy.consent.profiling_by_default)
-    return churn, policy.value.segments, policy.service
+    start = judging_of(policy)
+    return ChurnRule(horizon_days=policy.churn.horizon_days, profiling=start.profiling), start
 
 
 def _fenced(error: Fenced) -> int:

@@ -19,12 +19,13 @@ from engine.moments import DAY, MINUTE
 TRIGGERS = "triggers"
 """The reference fact that shards follow."""
 CART_ABANDONED, WEEKLY_REVIEW, BIRTHDAY = "cart_abandoned", "weekly_review", "birthday"
-PRICE_DROPPED = "price_dropped"
+PRICE_DROPPED, POINTS_CHANGED = "price_dropped", "points_changed"
 OCCASIONS: dict[str, str] = {
     CART_ABANDONED: "the cart was left alone for `cart_abandoned_minutes`",
     WEEKLY_REVIEW: "the customer's likelihoods of leaving and buying were worked out anew, once a week",
     BIRTHDAY: "the customer's birthday began",
     PRICE_DROPPED: "a product that the customer looked at within two weeks became cheaper",
+    POINTS_CHANGED: "a purchase, a return or points that were given or used moved what the next tier is judged by",
 }
 """What happens without anybody sending an event of it, beside which every type of event may start a trigger."""
 

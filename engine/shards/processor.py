@@ -13,7 +13,6 @@ whatever is due by then happens, in order of (due, tag).
 import msgspec
 from msgspec.structs import replace
 
-from engine.decisioning.service import DEFAULT_RULE, ServiceRule
 from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
@@ -31,7 +30,6 @@ from engine.events.segments import SegmentChanged
 from engine.events.service import PastDue
 from engine.ids import erased_name
 from engine.models.lift import ArmSums
-from engine.models.segments import SegmentRule
 from engine.moments import DAY, HOUR
 from engine.profiles.consent import PROFILING
 from engine.profiles.profile import Part, Profile
@@ -81,11 +79,10 @@ class ShardProcessor:
         labels: Labels,
         lateness_ms: int,
         shards: int,
-        segments: SegmentRule | None = None,
-        service: ServiceRule = DEFAULT_RULE,
+        start: Judging | None = None,
     ) -> None:
         self._labels = labels
-        self._start = Judging(service, segments or SegmentRule(), labels.profiling)
+        self._start = start or Judging(profiling=labels.profiling)
         self._handover, self._shards = Handover(shards), shards
         self.lateness_ms = lateness_ms
 
@@ -384,7 +381,7 @@ class _Run:
         """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""
         while profile.next_boundary and profile.next_boundary <= at:
             boundary = profile.next_boundary
-            if self._labels.may_profile(profile, boundary):
+            if judged := self._labels.may_profile(profile, boundary):
                 self._alarms.wait_for_readings(profile, boundary, self._labels.waits(profile.key, boundary))
                 self._commit.examples.append(value_example(profile, boundary))
             profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
@@ -393,7 +390,7 @@ class _Run:
             else:
                 self._alarms.drop(self._labels.boundary_timer(profile)[0])
             profile = self._stood(profile, boundary)
-            self._occasions.reviewed(profile, boundary, self._front(at), self.live)
+            self._occasions.reviewed(profile, boundary, self._front(at), self.live and judged)
         return profile
 
     def _advance(self, watermark: int) -> None:

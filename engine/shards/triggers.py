@@ -17,6 +17,7 @@ import msgspec
 from engine.decisioning.triggers import (
     BIRTHDAY,
     CART_ABANDONED,
+    POINTS_CHANGED,
     PRICE_DROPPED,
     TRIGGERS,
     WEEKLY_REVIEW,
@@ -33,7 +34,7 @@ from engine.events.reference import Reference
 from engine.events.routing import admitted, has_customer
 from engine.ids import digest_of
 from engine.moments import millis, moment
-from engine.profiles.profile import Profile
+from engine.profiles.profile import Part, Profile
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit, Outgoing
 from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, Timers, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
@@ -99,8 +100,13 @@ class Occasions:
         if live and PRICE_DROPPED in self.triggers.starting:
             self._watching.happened(after.key, event, at)
         if live:
-            for rule in self.triggers.starting.get(event.type, ()):
-                self._start(rule, after.key, Occasion(event=event.type, id=event.id, at=at, data=_named(event)), front)
+            self._begins(event.type, event, after, at, front)
+            if POINTS_CHANGED in self.triggers.starting and _has_earned(before, after):
+                self._begins(POINTS_CHANGED, event, after, at, front)
+
+    def _begins(self, name: str, event: Event, profile: Profile, at: int, front: int) -> None:
+        for rule in self.triggers.starting.get(name, ()):
+            self._start(rule, profile.key, Occasion(event=name, id=event.id, at=at, data=_named(event)), front)
 
     def price_dropped(self, event: PriceDropped, at: int, front: int, live: bool) -> None:
         """A product became cheaper: news for whoever looked at it before."""
@@ -222,6 +228,15 @@ class Occasions:
 def derived(event: Event) -> bool:
     """Whether the engine noticed this by itself: it is no activity of the customer's."""
     return event.type in _DERIVED and event.source == OURSELVES
+
+
+def _has_earned(before: Profile, after: Profile) -> bool:
+    """Whether what points and tiers are judged by has changed."""
+    return any(_judged_by(before.part_of(name)) != _judged_by(part) for name, part in after.parts.items())
+
+
+def _judged_by(part: Part) -> tuple[object, ...]:
+    return part.purchases.months, part.purchases.spend, part.loyalty
 
 
 def next_birthday(told: object, after: int, zone: ZoneInfo) -> int:

@@ -17,7 +17,7 @@ from engine.moments import DAY, HOUR, MINUTE, Millis, rfc3339
 from engine.shards.commit import Entry
 from engine.shards.triggers import next_birthday
 from engine.store.memory import MemoryStore
-from tests.builders import SHARDS, START, bodies, entry_of, folded, order, simple, taken
+from tests.builders import SHARDS, START, bodies, entry_of, folded, order, refund, simple, taken
 
 LIMITED = settings(max_examples=30, deadline=None)
 RULES = Rules(
@@ -29,6 +29,7 @@ RULES = Rules(
         Rule(id="moved", event="segment_changed"),
         Rule(id="cheaper", event="price_dropped"),
         Rule(id="thanks", event="order_completed", wait_ms=10 * MINUTE),
+        Rule(id="tier", event="points_changed", wait_ms=10 * MINUTE),
     ),
     cart_idle_ms=30 * MINUTE,
     zone="Europe/Vienna",
@@ -241,6 +242,27 @@ def test_once_in_so_many_days_holds_over_weekly_reviews() -> None:
     reviews = [due for name, _, due in told(store) if name == "winback"]
     assert 2 <= len(reviews) <= 3
     assert all(later - earlier >= 30 * DAY for earlier, later in pairwise(reviews))
+
+
+def test_who_does_not_want_to_be_profiled_is_not_reviewed() -> None:
+    refused = simple("consent_updated", "no", "ann", START, purpose="profiling", status="denied")
+    weeks = [order(f"{user}-{week}", user, START + HOUR + week * 7 * DAY) for week in range(6) for user in ("ann", "bob")]
+
+    store = after(ruled(), live(refused, *weeks))
+
+    assert {customer for name, customer, _ in told(store) if name == "winback"} == {"u:bob"}
+
+
+def test_whatever_moves_points_is_an_occasion_and_nothing_else_is() -> None:
+    earned = simple("points_earned", "p", "ann", START, points=30, reason="birthday")
+    used = simple("points_redeemed", "q", "bob", START, points=5)
+    seen = simple("product_viewed", "v", "cem", START, product_id="p-1")
+    bought, back = order("1", "dan", START), refund("r", "1", "dan", START + HOUR, None)
+
+    store = after(ruled(), live(earned, used, seen, bought, back), ticks(START + DAY))
+
+    occasions = [(one.customer, one.occasion.id) for one in fired(store) if one.trigger == "tier"]
+    assert sorted(occasions) == [("u:ann", "p"), ("u:bob", "q"), ("u:dan", "r")]
 
 
 def test_an_erased_customer_leaves_no_wait_behind() -> None:
