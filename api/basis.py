@@ -47,8 +47,8 @@ class Basis(Struct, frozen=True, eq=False):
         self, part: Part | None, placements: Sequence[PlacementRequest], cart: Sequence[CartLine], now: int
     ) -> Mapping[int, Expansion]:
         """The products of offers that are found when it is decided, where one of the placements has such an offer."""
-        loaded, expanding = self.loaded, self.loaded.catalogue.columns.expanding
-        if part is None or not expanding or not any(wanted.name in expanding for wanted in placements):
+        loaded = self.loaded
+        if part is None or not loaded.catalogue.columns.expanding:
             return NOTHING_ASKED
         return expanded(loaded.catalogue, loaded.policy, self.shelf, placements, part, cart, now)
 

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from engine.decisioning.decide import decide
 from engine.decisioning.decision import Decision
+from engine.decisioning.expanding import expanded
 from engine.decisioning.explanation import explain
 from engine.decisioning.ledger import EMPTY, RESERVED, VIEWED, Entry, Ledger, Refusal, commit, mark
 from engine.decisioning.profiling import permitted
@@ -162,7 +163,8 @@ class World:
         part = profile.whole
         vector = read_features(profile, Request(event.channel or ""), now)
         counts = said.context.get("asked", {})
-        lines = said.context.get("cart", ())
+        lines = [line for line in said.context.get("cart", ()) if len(line) == 2]
+        cart = tuple(CartLine(product_id=str(product), category=str(category)) for product, category in lines)
         wanted = [
             PlacementRequest(name, int(counts.get(name, max(1, stages.get("chosen", 1)))))
             for name, stages in said.stages.items()
@@ -186,7 +188,8 @@ class World:
                 locale=str(said.context.get("locale", "")),
                 timezone=str(said.context.get("timezone", "")),
                 exclude=frozenset(said.context.get("exclude", ())),
-                cart=tuple(CartLine(product_id=str(line[0]), category=str(line[1])) for line in lines if len(line) == 2),
+                cart=cart,
+                expanded=expanded(self.shop.loaded.catalogue, policy, self.shop.shelf, wanted, part, cart, at),
             ),
             policy,
         )

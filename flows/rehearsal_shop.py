@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
 from config.catalogue_files import Loaded, load_catalogue
 from engine.decisioning.in_tier import TierTable
@@ -15,6 +15,7 @@ from engine.decisioning.loyalty import account, held_and_below, judged, next_tie
 from engine.decisioning.offer_features import OFFER_NAMES
 from engine.decisioning.profit import profit_of
 from engine.decisioning.scoring import Scorers, scorers_for
+from engine.decisioning.shelf import Shelf
 from engine.features.affinity import CROSS_NAMES
 from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import FINGERPRINT, NAMES, Vector
@@ -42,6 +43,7 @@ class Shop(Struct, frozen=True, eq=False):
     churn: ChurnScorer
     purchase: PurchaseScorer
     value: ValueScorer
+    shelf: Shelf = field(default_factory=Shelf)
 
     def derived(self, profile: Profile, part: Part, vector: Vector, now: int) -> Vector | None:
         """What models and the loyalty programme say, in the order of `DERIVED_NAMES`, where a rule asks for it."""
@@ -76,7 +78,7 @@ def shop_of(folder: Path, published: Callable[[str], bytes | None]) -> Shop:
     return shop_with(load_catalogue(folder), published)
 
 
-def shop_with(loaded: Loaded, published: Callable[[str], bytes | None]) -> Shop:
+def shop_with(loaded: Loaded, published: Callable[[str], bytes | None], shelf: Shelf | None = None) -> Shop:
     """The same for what is loaded already. A snapshot that does not fit this version is as none."""
     churned, bought, offers, worth = (_snapshot(published(name)) for name in (CHURN, PURCHASE, NEXT_BEST_OFFER, LIFETIME_VALUE))
     value = ValueScorer(worth) if worth is not None else ValueScorer()
@@ -96,6 +98,7 @@ def shop_with(loaded: Loaded, published: Callable[[str], bytes | None]) -> Shop:
         churn=churn.among(value.buying),
         purchase=PurchaseScorer(NAMES, bought).among(value.buying),
         value=value,
+        shelf=shelf or Shelf(),
     )
 
 

@@ -24,6 +24,7 @@ from engine.moments import DAY, SECOND, rfc3339
 from engine.profiles.profile import Profile
 from engine.store import keys
 from engine.store.redis_archive import Accepted, Archive
+from engine.store.redis_products import read_shelf
 from flows.rehearsal import MOST_EXPLAINED, Figures, World
 from flows.rehearsal_shop import Shop, shop_with
 from flows.running import NotFound, WrongUse, redis_of
@@ -48,7 +49,7 @@ def main(
     proposed, today = load_catalogue(folder), load_catalogue(current or DEFAULT_CATALOGUE)
     url = redis_of(redis_url, data)
     archive = Archive(url, EngineSettings().shards)
-    published = _published(url)
+    published, shelf = _published(url), read_shelf(url, EngineSettings().shards)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
@@ -60,7 +61,7 @@ def main(
         progress.update(task, description="playing", total=visits.entries)
         worlds = play(
             archive.events(),
-            [shop_with(today, published), shop_with(proposed, published)],
+            [shop_with(today, published, shelf), shop_with(proposed, published, shelf)],
             visits.last_at - days * DAY,
             chosen,
             fixed,

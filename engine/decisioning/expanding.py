@@ -41,6 +41,8 @@ def expanded(
 ) -> dict[int, Expansion]:
     """The products of each offer that is found at decision time and asked for, by row of the catalogue."""
     columns, found = catalogue.columns, dict[int, Expansion]()
+    if not any(wanted.name in columns.expanding for wanted in placements):
+        return found
     if not shelf.products:
         return {row: NO_PRODUCTS for wanted in placements for row in columns.expanding.get(wanted.name, ())}
     customer = _Customer(part, cart, now)

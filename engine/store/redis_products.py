@@ -14,11 +14,13 @@ import msgspec
 import redis
 from redis.exceptions import RedisError
 
+from engine.decisioning.shelf import Shelf
 from engine.errors import StoredFormatError, StoreUnavailable
 from engine.events.decode import time_of
 from engine.events.prices import PriceDrop
 from engine.events.products import ProductFacts, ProductUpserted
 from engine.moments import DAY
+from engine.shards.baskets import decode_basket
 from engine.store import keys
 
 UPSERT: Final = files("engine.store").joinpath("lua/product_upsert.lua").read_text()
@@ -102,6 +104,23 @@ class Falls:
             self._client.xdel(keys.PRICE_FALLS, *(fall.name for fall in falls))
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
+
+
+def read_shelf(url: str, shards: int) -> Shelf:
+    """All products and baskets as they are now. Raises `StoreUnavailable`."""
+    shelf = Shelf()
+    try:
+        with redis.Redis.from_url(url, socket_timeout=30.0) as client:
+            for _, raw in client.hscan_iter(keys.PRODUCTS, count=1000):
+                shelf.take(decode_product(raw).facts)
+            for shard in range(shards):
+                entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(keys.baskets(shard)))
+                for _, fields in entries:
+                    basket = decode_basket(fields[b"b"])
+                    shelf.together.add(basket.products, basket.gaps)
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(str(error)) from error
+    return shelf
 
 
 def _fall(name: str, fields: dict[bytes, Any]) -> Fall:

@@ -1,5 +1,6 @@
 """From a feed and baskets to products in an offer, from a sale to its profit: over HTTP, through the engine, on a real Redis."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from httpx import Client
 
 from engine.moments import DAY, rfc3339
+from flows.simulate import main
 from tests.integration.api_client import api_client, consent, fold, write_catalogue
 
 POLICY = """\
@@ -189,3 +191,15 @@ def test_a_page_sees_products_and_no_figures(redis_url: str, tmp_path: Path) -> 
     assert [one["product_id"] for one in offer["products"]] == ["filters", "beans"]
     assert offer["reasons"] == []
     assert not {"score", "probability", "terms"} & offer.keys()
+
+
+def test_a_rehearsal_finds_the_products_that_were_found(client: Client, redis_url: str, tmp_path: Path) -> None:
+    baskets(client, redis_url)
+    assert products(asked(client, "kettle")) == {"along": ["filters", "beans"]}
+    fold(redis_url)
+    written = tmp_path / "out.json"
+    told: dict[str, Any] = {"folder": tmp_path, "current": tmp_path, "days": 30, "customers": 0, "json_file": written}
+    assert main(redis_url=redis_url, data=tmp_path, **told) == 0
+
+    played = json.loads(written.read_text())["catalogues"]
+    assert [played[which]["served"] for which in ("current", "proposed")] == [1, 1]
