@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.errors import Rejected
 from engine.events.base import Event
-from engine.events.decode import arrival_of, decode_canonical, time_of
+from engine.events.decode import decode_canonical
 from engine.events.routing import Admitted, admitted, route
 from engine.features.vector import GROUPS, NO_REQUEST
 from engine.moments import DAY, HOUR, MINUTE, Millis, rfc3339
@@ -23,7 +23,7 @@ from flows.runner import run_until_idle
 from tests.builders import SHARDS, START, decided, entry_of, processor, taken
 
 NOW = Millis(START + 400 * DAY)
-USER, PHONE, LAPTOP, CARD = {"user_id": "ann"}, {"anonymous_id": "phone"}, {"anonymous_id": "laptop"}, {"loyalty_id": "card"}
+USER, TABLET, LAPTOP, CARD = {"user_id": "ann"}, {"anonymous_id": "tablet"}, {"anonymous_id": "laptop"}, {"loyalty_id": "card-7"}
 OTHER = {"user_id": "bob"}
 KEYS = {"user_id": "u", "loyalty_id": "l", "anonymous_id": "a"}
 
@@ -34,17 +34,15 @@ def key_of(who: dict[str, str]) -> str:
     return f"{KEYS[kind]}:{name}"
 
 
-def happening(index: int, at: int, who: dict[str, str], chance: random.Random) -> dict[str, Any]:
-    """Something that a customer does, under these names."""
+def happening(index: int, at: int, who: dict[str, str], chance: random.Random, in_full: bool = False) -> dict[str, Any]:
+    """Something that a customer does, under these names. `in_full`: money may go back in full."""
+    order_id = str(chance.randrange(index + 1))
     kind, data = chance.choice(
         [
             ("order_completed", _order(index, chance)),
             ("order_completed", _order(index, chance)),
-            (
-                "order_refunded",
-                {"order_id": str(chance.randrange(index + 1)), "currency": "EUR", "total": chance.randint(1, 300)},
-            ),
-            ("order_refunded", {"order_id": str(chance.randrange(index + 1)), "currency": "EUR"}),
+            ("order_refunded", {"order_id": order_id, "currency": "EUR", "total": chance.randint(1, 90)}),
+            ("order_refunded", {"order_id": order_id, "currency": "EUR"} | ({} if in_full else {"total": 1})),
             ("product_viewed", {"product_id": f"p-{chance.randint(1, 5)}", "category": chance.choice(["coffee", "wine"])}),
             ("product_added", {"product_id": f"p-{chance.randint(1, 3)}", "category": "coffee", "price": 100, "currency": "EUR"}),
             ("product_removed", {"product_id": f"p-{chance.randint(1, 3)}"}),
@@ -74,7 +72,7 @@ def happening(index: int, at: int, who: dict[str, str], chance: random.Random) -
 def _order(index: int, chance: random.Random) -> dict[str, Any]:
     chosen = chance.sample(["coffee", "bread", "wine"], chance.randint(1, 2))
     lines = [{"product_id": f"p-{name}", "category": name, "price": 400} for name in chosen]
-    return {"order_id": str(index), "currency": "EUR", "total": chance.randint(300, 5_000), "products": lines}
+    return {"order_id": str(index), "currency": "EUR", "total": chance.randint(5_000, 9_000), "products": lines}
 
 
 def said(kind: str, index: int, at: int, *who: dict[str, str]) -> dict[str, Any]:
@@ -95,15 +93,17 @@ def life(seed: int, count: int, unlinks: bool = True, crossing: bool = True) -> 
     for index in range(count):
         at += chance.choice([1_000, MINUTE, HOUR, 3 * DAY])
         draw_of = chance.random()
-        device = chance.choice([PHONE, LAPTOP])
+        device = chance.choice([TABLET, LAPTOP])
         if draw_of < 0.10:
             log.append(said("identity_linked", index, at, USER, chance.choice([device, CARD])))
         elif draw_of < 0.20 and unlinks:
             log.append(said("identity_unlinked", index, at, USER, chance.choice([device, CARD])))
         elif draw_of < 0.24:
-            log.append(happening(index, at, {**OTHER, **device}, chance))
+            log.append(happening(index, at, {**OTHER, **device}, chance, in_full=not crossing))
         elif draw_of < 0.40:
-            log.append(happening(index, at, {**USER, **chance.choice([device, CARD, {**device, **CARD}])}, chance))
+            log.append(
+                happening(index, at, {**USER, **chance.choice([device, CARD, {**device, **CARD}])}, chance, in_full=not crossing)
+            )
         elif draw_of < 0.55:
             made = decided(f"d-{index}", "", at, window=390 * DAY) | {"user_id": None} | device
             made["data"]["offers"][0]["redeemed_when"] = "buys" if crossing else "event"
@@ -113,7 +113,7 @@ def life(seed: int, count: int, unlinks: bool = True, crossing: bool = True) -> 
                 seen = {"decision_id": f"d-{index}", "offer_id": "o-1", "source": "web://shop", "data": {}, **who}
                 log.append({"id": f"v-{index}", "type": "offer_viewed", "time": rfc3339(at + 500), **seen})
         else:
-            log.append(happening(index, at, chance.choice([USER, device, device, CARD, OTHER]), chance))
+            log.append(happening(index, at, chance.choice([USER, device, device, CARD, OTHER]), chance, in_full=not crossing))
     return log
 
 
@@ -202,12 +202,17 @@ def run(log: Sequence[dict[str, Any]], seed: int) -> Shards:
 
 
 def folded_alone(log: Sequence[dict[str, Any]], keys: set[str], key: str) -> Profile:
-    """What one customer would be who did all that was done under these keys, under one name and on one shard."""
-    profile = Profile(key)
-    for one in arrivals(log):
-        if one.key in keys:
-            profile = profile.folded(one.event, key, time_of(one.event), arrival_of(one.event))
-    return profile
+    """What one customer would be who did all that was done under these keys under a single name."""
+    named = {name: key[2:] if kind == key[0] else None for name, kind in KEYS.items()}
+    own = [
+        entry_of(admitted(msgspec.structs.replace(one.event, **named)))
+        for one in arrivals(log)
+        if one.key in keys and one.event.type not in ("identity_linked", "identity_unlinked")
+    ]
+    store = MemoryStore()
+    store.append(own)
+    run_until_idle(Owner(store, processor(), range(SHARDS)), store)
+    return {name: decode_profile(name, raw) for (_, name), raw in store.profiles.items()}.get(key, Profile(key))
 
 
 def readings(part: Part) -> np.ndarray[Any, np.dtype[np.float64]]:

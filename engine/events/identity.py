@@ -116,7 +116,7 @@ class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`part_key` belongs to customer `by`, or does no more; a handover carries the part itself, as stored, in base64.
 
     `at`, `event_id` and `event_source` are those of the event that said so. `via` is the card through which it goes,
-    `forget` says that the part is to be thrown away.
+    `forget` says that the part is to be thrown away, `awaited` what was done with offers that had not come yet (base64).
     """
 
     part_key: str
@@ -129,6 +129,7 @@ class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outright: bool = False
     via: str = ""
     forget: bool = False
+    awaited: str = ""
 
 
 class IdentityClaimed(Event, frozen=True, kw_only=True, omit_defaults=True):

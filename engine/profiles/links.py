@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 MOST_LINKS = 60
 MOST_CHANGES = 64
-MOST_AWAITED = 8
+MOST_AWAITED = 16
 What = Literal["linked", "unlinked", "joined", "parted"]
 
 

@@ -93,6 +93,17 @@ class OfferHistory(Struct, frozen=True, array_like=True):
         facet = replace(facet, open=(*facet.open[:index], changed, *facet.open[index + 1 :]))
         return facet._tallied(offer.offer_id, what, at)
 
+    def redeemed_earlier(self, index: int, at: int) -> "OfferHistory":
+        """Somebody else's word took longer: the offer was redeemed before the purchase that arrived first."""
+        offer = self.open[index]
+        if not max(offer.viewed_at, offer.decided_at) <= at < offer.redeemed_at:
+            return self
+        once = tuple(float(name == "redeemed") for name in SUMS.quantities)
+        sums, sums_at = SUMS.add(self.sums, self.sums_at, offer.redeemed_at, tuple(-one for one in once))
+        sums, sums_at = SUMS.add(sums, sums_at, at, once)
+        changed = replace(offer, redeemed_at=at)
+        return replace(self, open=(*self.open[:index], changed, *self.open[index + 1 :]), sums=sums, sums_at=sums_at)
+
     def _tallied(self, offer_id: str, what: str, at: int) -> "OfferHistory":
         tally = self.tallies.get(offer_id, Tally())
         amounts = tuple(float(what == name) for name in SUMS.quantities)

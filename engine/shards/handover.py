@@ -37,12 +37,13 @@ from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import admitted, route
 from engine.ids import digest_of, shard_of
 from engine.profiles.identity import MOST_IDENTITIES
-from engine.profiles.links import Change, Link
+from engine.profiles.links import Awaited, Change, Link
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Commit, Entry, Outgoing
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
+_AWAITED = msgspec.msgpack.Decoder(tuple[Awaited, ...])
 _CLAIMS = ("u:", "l:")
 _NAMES: dict[type[Event], str] = {
     IdentityClaimed: "identity_claimed",
@@ -94,13 +95,16 @@ class Handover:
         claim, going = event.data, []
         for key in (profile.key, *sorted(name for name in profile.parts if name != profile.key)):
             told = claim if key == profile.key else _claim(key, profile.key, profile.links.by_key.get(key, Link()))
-            going.append(self._carried(event, claim.by, key, told, profile.part_of(key), offers.get(key, ()), profile.key))
+            awaited = profile.links.awaited if key == profile.key else ()
+            going.append(
+                self._carried(event, claim.by, key, told, profile.part_of(key), offers.get(key, ()), profile.key, awaited)
+            )
         left = Profile(
             profile.key,
             arrived_at=profile.arrived_at,
             events=max(profile.events, 1),
             moved_to=claim.by,
-            links=profile.links,
+            links=replace(profile.links, awaited=()),
         )
         return left, going
 
@@ -119,6 +123,8 @@ class Handover:
             links = links.through(key, via or (claim.by if claim.by not in (profile.key, key) else ""))
             if key not in profile.parts:
                 links = links.noted(Change(claim.at, "joined", key, claim.event_id, claim.event_source))
+        for one in _AWAITED.decode(b64decode(claim.awaited)) if claim.awaited else ():
+            links = links.awaiting(one)
         changed = profile.with_part(key, part)
         return replace(changed, events=changed.events + 1, links=links)
 
@@ -129,9 +135,16 @@ class Handover:
             return profile, []
         if claim.part_key != profile.key:
             return profile, [self._sent(IdentityReleased, event, claim.part_key, replace(claim, by=profile.key))]
-        answer = [] if claim.forget else [self._sent(PartReleased, event, claim.by, claim)]
-        links = profile.links if claim.forget else replace(profile.links, returning=True)
-        return replace(profile, moved_to="", links=links), answer
+        released = replace(profile, moved_to="", links=replace(profile.links, returning=True))
+        return released, [self._sent(PartReleased, event, claim.by, claim)]
+
+    def unwanted(self, profile: Profile, event: PartHandedOver) -> list[Outgoing]:
+        """A part that came, through a card or late, although it was said that it is not the customer's: it goes back."""
+        key = event.data.part_key
+        held = profile.links.by_key.get(key)
+        if held is None or held.linked:
+            return []
+        return [self._sent(IdentityReleased, event, held.via or key, _claim(key, profile.key, held))]
 
     def forgotten(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
         """The identity is erased: who holds its part throws it away."""
@@ -139,7 +152,7 @@ class Handover:
         return [self._sent(PartReleased, event, profile.moved_to, claim)]
 
     def let_go(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
-        """The customer is erased: identities that were claimed and whose part is not there remember the customer no more."""
+        """The customer is erased, and with them identities whose part is on its way: none remembers the customer."""
         return [
             self._sent(IdentityReleased, event, one.via or key, Claim(part_key=key, by=profile.key, at=at, forget=True))
             for key, one in sorted(profile.links.by_key.items())
@@ -160,7 +173,7 @@ class Handover:
                 profile = _without(profile, key)
                 continue
             if claim.forget:
-                back = replace(claim, part_key=key, by=claim.part_key)
+                back = replace(claim, part_key=key, by=claim.part_key, forget=False)
                 going.append(self._sent(IdentityReleased, event, key, back))
                 going.append(self._sent(IdentityClaimed, event, key, _claim(key, profile.key, profile.links.by_key[key])))
                 profile = replace(profile, links=profile.links.through(key, ""))
@@ -191,7 +204,15 @@ class Handover:
         commit.settled = [key for key in commit.settled if key != entry.key]
 
     def _carried(
-        self, cause: Event, target: str, key: str, told: Claim, part: Part, offers: Sequence[Carried], via: str
+        self,
+        cause: Event,
+        target: str,
+        key: str,
+        told: Claim,
+        part: Part,
+        offers: Sequence[Carried],
+        via: str,
+        awaited: Sequence[Awaited] = (),
     ) -> Outgoing:
         """A part on its way to `target`."""
         carried = Claim(
@@ -204,6 +225,7 @@ class Handover:
             event_source=told.event_source,
             outright=told.outright,
             via=via if via != key else "",
+            awaited=b64encode(_ENCODER.encode(awaited)).decode() if awaited else "",
         )
         return self._sent(PartHandedOver, cause, target, carried)
 

@@ -15,7 +15,7 @@ from engine.shards import campaigns, leads
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit
 from engine.shards.handover import Handover, leaving
-from engine.shards.relations import Relations
+from engine.shards.relations import OURSELVES, Relations
 from engine.shards.segments import Following
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers
@@ -56,6 +56,9 @@ class Moving:
     def asked(self, profile: Profile, event: IdentityClaimed | IdentityReleased) -> Profile:
         """Somebody claims or releases this identity."""
         if isinstance(event, IdentityReleased):
+            if event.data.forget and profile.moved_to == event.data.by and event.data.part_key == profile.key:
+                self._relations.forget(profile.key, event.data.at)
+                return profile
             changed, going = self._handover.released(profile, event)
         elif profile.moved_to:
             return profile
@@ -73,6 +76,7 @@ class Moving:
         claim = event.data
         changed = self._handover.received(profile, event)
         self._commit.histogram.update(self._shard.histogram.add(campaigns.joined(profile, changed)))
+        self._commit.outbox.extend(self._handover.unwanted(changed, event))
         for one in claim.offers:
             self._alarms.wait(offers_tag(one.closes_at, one.decision_id, profile.key), one.closes_at, b64decode(one.waiting))
         return changed
@@ -93,9 +97,10 @@ class Moving:
         key = profile.key
         self.left(profile)
         self._relations.erased(profile, at)
-        if profile.moved_to:
+        if profile.moved_to and event.source != OURSELVES:
             self._commit.outbox.extend(self._handover.forgotten(profile, event, at))
-        self._commit.outbox.extend(self._handover.let_go(profile, event, at))
+        else:
+            self._commit.outbox.extend(self._handover.let_go(profile, event, at))
         self._commit.profiles.pop(key, None)
         self._shard.forget(key)
         name = erased_name(key, self._shard.salt)

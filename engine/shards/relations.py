@@ -81,7 +81,11 @@ class Relations:
         self._commit.timeline.pop(profile.key, None)
         for key in profile.parts:
             if key != profile.key and key[0] in _IDENTITIES:
-                self._send(ErasureRequested, f"erasure-{_name(profile.key, key, at)}", key, at, at, True)
+                self.forget(key, at, profile.key)
+
+    def forget(self, key: str, at: int, of: str = "") -> None:
+        """An identity is to be forgotten with its customer."""
+        self._send(ErasureRequested, f"erasure-{_name(of, key, at)}", key, at, at, True)
 
     def gone_off(self, profile: Profile, front: int, live: bool) -> Profile:
         """The alarm went off: mark and tell what is due by `front`."""

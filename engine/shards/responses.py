@@ -49,6 +49,9 @@ def answered(profile: Profile, part_key: str, event: Event, at: int) -> Profile:
         for key, part in changed.parts.items():
             if part.offers.open:
                 changed = _caught_up(changed, key)
+    elif isinstance(event, OrderCompleted | PosTransactionCompleted) and len(changed.parts) > 1:
+        now = [one for one in changed.part_of(part_key).purchases.last if one.at == at]
+        changed = _each(changed, "", lambda offers: _bought(offers, now))
     links = changed.links
     for awaited in _awaited(changed, event, at):
         links = links.awaiting(awaited)
@@ -126,12 +129,18 @@ def _told(profile: Profile, key: str) -> Profile:
 
 
 def _bought(offers: OfferHistory, purchases: list[Purchase]) -> OfferHistory:
-    """Open offers that were seen, after purchases under other identities; the first one that fits answers."""
+    """Open offers that were seen, after purchases under other identities; the first one that fits has answered, whenever it
+    came in."""
     for index, offer in enumerate(offers.open):
-        if offer.redeemed_at or not offer.viewed_at or offer.redeemed_when != "buys":
+        if not offer.viewed_at or offer.redeemed_when != "buys":
             continue
-        fitting = [one.at for one in purchases if offer.viewed_at <= one.at <= offer.closes_at and _fits(offer, one)]
-        if fitting:
+        until = min(offer.closes_at, offer.redeemed_at or offer.closes_at)
+        fitting = [
+            one.at for one in purchases if offer.viewed_at <= one.at <= until and not one.taken_back and _fits(offer, one)
+        ]
+        if fitting and offer.redeemed_at:
+            offers = offers.redeemed_earlier(index, min(fitting))
+        elif fitting:
             offers = offers.happened(index, "redeemed", min(fitting))
     return offers
 

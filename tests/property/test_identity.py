@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.profiles.profile import Profile
-from tests.identities import CARD, LAPTOP, PHONE, folded_alone, key_of, lives, readings, run, said_at_last
+from tests.identities import CARD, LAPTOP, TABLET, folded_alone, key_of, lives, readings, run, said_at_last
 
 LIMITED = settings(max_examples=60, deadline=None)
 ANN, BOB = "u:ann", "u:bob"
@@ -52,7 +52,7 @@ def test_an_identity_is_where_it_was_said_to_belong(log: list[dict[str, Any]], s
     held = holders(profiles)
     said = {user: said_at_last(log, user) for user in (ANN, BOB)}
 
-    for key in map(key_of, (PHONE, LAPTOP, CARD)):
+    for key in map(key_of, (TABLET, LAPTOP, CARD)):
         claimed = {user for user in said if said[user].get(key)}
         assert [key in profile.parts for profile in profiles.values()].count(True) <= 1
         never_parted = len(claimed) == 1 and not any(said[user].get(key) is False for user in said)
