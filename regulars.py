@@ -12,6 +12,7 @@ from flows.commands import (
     ROSTER,
     AsJson,
     Catalogue,
+    Customer,
     Data,
     Engines,
     EventsFile,
@@ -25,6 +26,7 @@ from flows.commands import (
     Url,
     dispatch,
 )
+from flows.till_commands import till
 
 __all__ = ["ROSTER", "app", "main"]
 
@@ -38,11 +40,10 @@ app = typer.Typer(
 catalogue = typer.Typer(help="Check the offers, campaigns and policy that marketers write.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Events that could not be used, with their reason and raw bytes.", no_args_is_help=True)
 models = typer.Typer(help="What each model serves and why; freeze it, roll it back, thaw it.", no_args_is_help=True)
-app.add_typer(catalogue, name="catalogue")
 actions = typer.Typer(help="What triggers led to; what could not be delivered, and another try.", no_args_is_help=True)
-app.add_typer(actions, name="actions")
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(models, name="models")
+_GROUPS = {"catalogue": catalogue, "actions": actions, "dead-letters": dead_letters, "models": models, "till": till}
+for _name, _part in _GROUPS.items():
+    app.add_typer(_part, name=_name)
 
 
 @app.command()
@@ -418,9 +419,6 @@ def export(
 ) -> None:
     """Write what is held as NDJSON on standard output."""
     dispatch("export", redis_url=redis_url, data=data, what=what, since=since)
-
-
-Customer = Annotated[str, typer.Argument(envvar="REGULARS_CUSTOMER", help="The user id.")]
 
 
 @app.command()

@@ -47,6 +47,11 @@ ROSTER: Final = {
     "erase": "flows.customers:erase",
     "preferences-link": "flows.customers:preferences_link",
     "privacy-notice": "flows.privacy_notice:main",
+    "till record": "flows.till_desk:record",
+    "till send": "flows.till_desk:send",
+    "till status": "flows.till_desk:status",
+    "till again": "flows.till_desk:again",
+    "till offer": "flows.till_desk:offer",
 }
 
 TRY_AGAIN: Final = 1
@@ -62,6 +67,7 @@ Engines = Annotated[int, typer.Option(envvar="REGULARS_ENGINES", min=1, help="En
 Url = Annotated[str, typer.Option(envvar="REGULARS_URL", help="Where a running Regulars answers.")]
 Key = Annotated[str, typer.Option(envvar="REGULARS_KEY", help="The key to send, where the server has keys.")]
 Model = Annotated[str, typer.Argument(envvar="REGULARS_MODEL", help="Its name, as `regulars models list` shows it.")]
+Customer = Annotated[str, typer.Argument(envvar="REGULARS_CUSTOMER", help="The user id.")]
 AsJson = Annotated[bool, typer.Option("--json", envvar="REGULARS_AS_JSON", help="As JSON, one object a line.")]
 Sample = Annotated[
     int, typer.Option(envvar="REGULARS_SIMULATE_CUSTOMERS", min=0, help="At most so many customers; 0 is all who asked.")

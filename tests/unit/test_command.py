@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import regulars
 from config.settings import ApiSettings, UpSettings
 from engine.errors import StoreUnavailable
+from flows import till_commands
 
 CALLS = {
     "up": [], "api": [], "engine": [], "learn": [], "act": [], "demo": [], "replay": ["complete-journey"], "evaluate": ["churn"],
@@ -21,6 +22,7 @@ CALLS = {
     "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],
     "models thaw": ["churn"], "models promote": ["churn.adagrad"], "models judge": [],
     "erase": ["u-1"], "preferences-link": ["u-1"], "privacy-notice": [],
+    "till record": ["-"], "till send": [], "till status": [], "till again": [], "till offer": ["{}"],
 }  # fmt: skip
 
 
@@ -65,7 +67,8 @@ def test_a_command_hands_its_function_exactly_what_it_takes(command: str, monkey
     module, _, function = regulars.ROSTER[command].partition(":")
     takes = set(inspect.signature(getattr(importlib.import_module(module), function)).parameters)
     handed: dict[str, object] = {}
-    monkeypatch.setattr(regulars, "dispatch", lambda name, **arguments: handed.update({"command": name}, **arguments))
+    for caller in (regulars, till_commands):
+        monkeypatch.setattr(caller, "dispatch", lambda name, **arguments: handed.update({"command": name}, **arguments))
     monkeypatch.setenv("REGULARS_REDIS_URL", "redis://127.0.0.1:1")
 
     result = CliRunner().invoke(regulars.app, [*command.split(), *CALLS[command]])

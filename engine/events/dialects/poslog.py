@@ -47,7 +47,7 @@ _TOTALS: Final = ("TransactionGrandAmount", "TransactionNetAmount", "Transaction
 def told(raw: bytes) -> list[Part]:
     """The native events of a document; a transaction may be several, all of one place."""
     try:
-        transactions = list(_transactions(raw))
+        transactions = list(transactions_in(raw))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return [Part(raw, Rejected("json.invalid", f"the POSLog cannot be read: {error}"[:300]))]
     return [Part(one, native, place) for place, one in enumerate(transactions) for native in _told(one)]
@@ -61,19 +61,20 @@ def is_poslog(value: Mapping[str, Any]) -> bool:
 DIALECT: Final = Dialect("poslog", frozenset({"POSLog", *_KINDS}), is_poslog, told)
 
 
-def _transactions(raw: bytes) -> Iterator[bytes]:
+def transactions_in(raw: bytes) -> Iterator[bytes]:
+    """The bytes of each transaction of a document, whatever its shape. Raises ValueError where it is no JSON."""
     if raw.lstrip()[:1] == b"[":
         for one in _LIST.decode(raw):
-            yield from _transactions(bytes(one))
+            yield from transactions_in(bytes(one))
         return
     if raw.lstrip()[:1] != b"{":
         yield raw
         return
     held = _OBJECT.decode(raw)
     if "POSLog" in held:
-        yield from _transactions(bytes(held["POSLog"]))
+        yield from transactions_in(bytes(held["POSLog"]))
     elif "Transaction" in held and not any(kind in held for kind in _KINDS):
-        yield from _transactions(bytes(held["Transaction"]))
+        yield from transactions_in(bytes(held["Transaction"]))
     else:
         yield raw
 
