@@ -146,3 +146,14 @@ def test_a_clock_that_is_wrong_is_put_right_by_when_it_says_it_sends(
         )
         assert corrected == AT
     assert {event["user_id"] for event in sent if "user_id" in event} == {f"u-{name}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("session", "name"), CLIENTS)
+def test_a_client_that_is_too_fast_waits_as_it_is_told(redis_url: str, session: Callable[[str], None], name: str) -> None:
+    with world(redis_url, rate_limit_per_s=1) as here:
+        session(here.tap.url)
+
+        assert 429 in {call.status for call in here.tap.posts()}
+        assert len(types(here)) == MESSAGES
+        assert name in here.customer(f"u-{name}")["user_id"]

@@ -221,3 +221,13 @@ def test_the_events_of_one_message_are_each_sent_again_as_themselves() -> None:
     assert (whole.raw, whole.place, second.place) == (raw, 0, 0)
     assert spoken_in(json.loads(second.raw)) is None
     assert json.loads(second.raw) == second.native
+
+
+def test_what_somebody_did_is_joined_to_the_decision_they_name() -> None:
+    shared = {"type": "track", "userId": "u", "messageId": "m"}
+    bought = {"order_id": "1", "currency": "EUR", "total": 5, "recommendationId": "d-1", "offer_id": "coffee"}
+    order = one({**shared, "event": "Order Completed", "properties": bought})
+    other = one({**shared, "event": "Leaflet Taken", "properties": {"attributionToken": "d-2", "placement": "till"}})
+
+    assert (order.decision_id, order.offer_id) == ("d-1", "coffee")
+    assert (other.decision_id, other.placement) == ("d-2", "till")

@@ -15,7 +15,7 @@ from engine.errors import Rejected
 from engine.events.base import CHANNELS
 from engine.events.dialects.base import Dialect, Part
 from engine.events.dialects.exact import plain, read_exactly
-from engine.events.dialects.shop_words import MESSAGES, OFFERS, ONE_PRODUCT, body_of, event_type, snake
+from engine.events.dialects.shop_words import MESSAGES, OFFERS, ONE_PRODUCT, attribution, body_of, event_type, is_name, snake
 from engine.events.identity import Traits, shaped
 
 CALLS: Final = ("track", "identify", "page", "screen", "group", "alias")
@@ -168,10 +168,9 @@ def _tracked(native: dict[str, Any], message: Mapping[str, Any]) -> list[dict[st
     native["type"] = kind
     if kind in MESSAGES:
         native.setdefault("channel", "email")
-    data = body_of(kind, _mapping(message.get("properties")))
-    for said in ("decision_id", "placement"):
-        if isinstance(data.get(said), str | int) and data[said] != "":
-            native[said] = data[said]
+    properties = _mapping(message.get("properties"))
+    native |= plain(attribution(properties))
+    data = body_of(kind, properties)
     if kind in OFFERS or kind in ONE_PRODUCT:
         return _one_by_one(native, data)
     return [{**native, "data": data}]
@@ -186,11 +185,13 @@ def _one_by_one(native: dict[str, Any], data: dict[str, Any]) -> list[dict[str, 
     if not isinstance(lines, list) or "product_id" in data or "promotion_id" in data:
         return [_of_one(native, data)]
     told = [line for line in lines if isinstance(line, dict)]
-    if len(told) > MOST_LINES or any(len(value) > _LONGEST for value in native.values() if isinstance(value, str)):
+    if len(told) > MOST_LINES:
         return [Rejected("schema.type", f"a message is of at most {MOST_LINES} things", "properties", _text(native.get("id")))]
     around = {name: value for name, value in data.items() if name != "products"}
     shared = {name: data[name] for name in _OF_EACH_LINE if isinstance(data.get(name), str | int)}
     bare = {name: value for name, value in native.items() if name != "context"}
+    if any(len(value) > _LONGEST for value in bare.values() if isinstance(value, str)):
+        told = told[:1]  # refused as it is; that is not said fifty times
     others = [_of_one({**bare, **_counted_up(native, number)}, {**shared, **line}) for number, line in enumerate(told[1:], 2)]
     return [_of_one(native, {**around, **(told[0] if told else {})}), *others]
 
@@ -204,11 +205,7 @@ def _of_one(native: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     if native["type"] not in OFFERS:
         return {**native, "data": data}
     said = {"offer_id": data.get("offer_id") or data.get("promotion_id"), "placement": data.get("placement")}
-    return {
-        **native,
-        **{name: value for name, value in said.items() if isinstance(value, str | int) and value != ""},
-        "data": data,
-    }
+    return {**native, **{name: value for name, value in said.items() if is_name(value)}, "data": data}
 
 
 def _identified(native: dict[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:

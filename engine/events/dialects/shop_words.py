@@ -88,6 +88,7 @@ _PROPERTIES: Final[Mapping[str, str]] = {
     "attribution_token": "decision_id",
     "wishlist_id": "list_id",
 }
+_ATTRIBUTION: Final = frozenset({"decision_id", "recommendation_id", "attribution_token", "offer_id", "placement"})
 _TOTALS: Final = ("total", "revenue", "value", "amount")
 """The first of them that is there is what an order comes to: `revenue` leaves out shipping and tax, `value` is Google's."""
 _AMOUNTS: Final = frozenset({"total", "subtotal", "price", "discount", "shipping", "tax", "amount"})
@@ -126,6 +127,17 @@ def body_of(kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         _say_counts(told)
     _say_amounts(told, currency, currency == "" and kind not in _TAKEN_BACK)
     return {name: plain(value) for name, value in told.items()}
+
+
+def attribution(properties: Mapping[str, Any]) -> dict[str, str | int]:
+    """Which decision, offer and placement something is said of, by whatever names."""
+    told = _named({name: value for name, value in properties.items() if snake(name[:100]) in _ATTRIBUTION})
+    return {name: value for name, value in told.items() if is_name(value)}
+
+
+def is_name(value: object) -> bool:
+    """Whether it can be an identifier: other people use the same words for other things."""
+    return (isinstance(value, str) and 0 < len(value) <= 100) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _named(properties: Mapping[str, Any]) -> dict[str, Any]:
