@@ -20,6 +20,7 @@ from flows.commands import (
     JsonFile,
     Key,
     Model,
+    Offer,
     Port,
     RedisUrl,
     Sample,
@@ -209,9 +210,7 @@ def simulate(
 
 
 @catalogue.command("check")
-def catalogue_check(
-    folder: Annotated[Path, typer.Argument(envvar="REGULARS_CATALOGUE", help="The folder to check.")],
-) -> None:
+def catalogue_check(folder: Annotated[Path, typer.Argument(envvar="REGULARS_CATALOGUE", help="The folder to check.")]) -> None:
     """Say every mistake in a catalogue, with file and path."""
     dispatch("catalogue check", folder=folder)
 
@@ -229,21 +228,21 @@ def catalogue_features(as_json: AsJson = False) -> None:
 
 
 @catalogue.command("pause")
-def catalogue_pause(
-    offer: Annotated[str, typer.Argument(envvar="REGULARS_OFFER", help="An offer, or a campaign.")],
-    catalogue: Catalogue = None,
-) -> None:
+def catalogue_pause(offer: Offer, catalogue: Catalogue = None) -> None:
     """Make an offer or a campaign to nobody any more, until `resume`; one word in its file changes."""
     dispatch("catalogue pause", folder=catalogue, offer=offer)
 
 
 @catalogue.command("resume")
-def catalogue_resume(
-    offer: Annotated[str, typer.Argument(envvar="REGULARS_OFFER", help="An offer, or a campaign.")],
-    catalogue: Catalogue = None,
-) -> None:
+def catalogue_resume(offer: Offer, catalogue: Catalogue = None) -> None:
     """Make a paused offer or campaign again."""
     dispatch("catalogue resume", folder=catalogue, offer=offer)
+
+
+@catalogue.command("codes")
+def catalogue_codes(offer: Offer, catalogue: Catalogue = None) -> None:
+    """Print the coupon codes of an offer, one a line, for the till that has to know them."""
+    dispatch("catalogue codes", folder=catalogue, offer=offer)
 
 
 @actions.command("list")

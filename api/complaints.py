@@ -1,4 +1,7 @@
-"""What customers complain of: counts by reason, product and store, how many are open, and how long the others took."""
+"""What customers complain of: counts by reason, product and store, how many are open, and how long the others took.
+
+Of all time, or of complaints filed since some day. Time is told by weeks, so a window begins with the Monday before it.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -8,7 +11,7 @@ from msgspec import Struct
 from api.insights import Ask
 from engine.errors import StoreUnavailable
 from engine.moments import HOUR, Millis, rfc3339
-from engine.shards.complaints import ComplaintSums, summed, told_apart
+from engine.shards.complaints import ComplaintSums, beginning_of, filed_in, summed, told_apart, week_of
 from engine.store import keys
 from engine.store.codec import decode_complaints, decode_record
 from engine.store.redis_reader import Refused
@@ -32,13 +35,17 @@ class ComplaintRow(Struct, frozen=True, omit_defaults=True):
 
 
 class ComplaintsAnswer(Struct, frozen=True):
-    """`past_due` counts open complaints and support cases beyond what policy.yaml allows; `rows` the most frequent kinds."""
+    """`past_due` counts open complaints and support cases beyond what policy.yaml allows; `rows` the most frequent kinds.
+
+    `since` is the Monday from which on complaints were filed that are counted; null counts all.
+    """
 
     at: str
     past_due: int
     total: ComplaintRow
     rows: list[ComplaintRow]
     more: int = 0
+    since: str | None = None
 
 
 COMPLAINTS_EXAMPLE = {
@@ -58,6 +65,7 @@ COMPLAINTS_EXAMPLE = {
         }
     ],
     "more": 0,
+    "since": "2026-01-26T00:00:00.000Z",
 }
 Counts = Mapping[str, ComplaintSums]
 
@@ -81,11 +89,17 @@ async def read_complaints(ask: Ask, shards: int) -> tuple[dict[str, ComplaintSum
     return summed(held), past_due
 
 
-def complaints_answer(counts: Counts, past_due: int, now: Millis, by: tuple[By, ...], only: Mapping[By, str]) -> ComplaintsAnswer:
-    """The answer to `GET /v1/insights/complaints`: rows by the fields asked for, of the complaints that `only` lets through."""
+def complaints_answer(
+    counts: Counts, past_due: int, now: Millis, by: tuple[By, ...], only: Mapping[By, str], since: Millis | None = None
+) -> ComplaintsAnswer:
+    """The answer to `GET /v1/insights/complaints`: rows by the fields asked for, of the complaints that `only` lets through and
+    that were filed in the week of `since` or later."""
+    first = week_of(since) if since is not None else None
     rows: dict[tuple[str, ...], ComplaintSums] = {}
     total = ComplaintSums()
     for cell, sums in counts.items():
+        if first is not None and filed_in(cell) < first:
+            continue
         told = dict(zip(FIELDS, told_apart(cell), strict=True))
         if not (sums.count or sums.open) or any(told[name] != value for name, value in only.items()):
             continue
@@ -99,6 +113,7 @@ def complaints_answer(counts: Counts, past_due: int, now: Millis, by: tuple[By, 
         total=_row(total, {}),
         rows=[_row(sums, dict(zip(by, kind, strict=True))) for kind, sums in ordered[:MOST_ROWS]],
         more=max(0, len(ordered) - MOST_ROWS),
+        since=rfc3339(beginning_of(first)) if first is not None else None,
     )
 
 

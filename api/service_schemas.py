@@ -56,6 +56,8 @@ SERVICE = Group(
                 }
                 for name, words in (
                     ("by", "what rows tell apart: reason, product_id and store, separated by commas; all three by default"),
+                    ("since", "only those filed since the Monday before this day or time; all by default"),
+                    ("window_days", "the same, so many days back from now"),
                     ("reason", "only these"),
                     ("product_id", "only these"),
                     ("store", "only these"),

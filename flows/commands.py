@@ -25,6 +25,7 @@ ROSTER: Final = {
     "catalogue check": "config.catalogue_files:main_check",
     "catalogue schema": "config.catalogue_files:main_schema",
     "catalogue features": "config.catalogue_features:main_features",
+    "catalogue codes": "config.catalogue_codes:main_codes",
     "catalogue pause": "config.catalogue_status:main_pause",
     "catalogue resume": "config.catalogue_status:main_resume",
     "simulate": "flows.simulate:main",
@@ -66,6 +67,7 @@ RedisUrl = Annotated[str, typer.Option(envvar="REGULARS_REDIS_URL", help="A Redi
 Engines = Annotated[int, typer.Option(envvar="REGULARS_ENGINES", min=1, help="Engine processes sharing the shards.")]
 Url = Annotated[str, typer.Option(envvar="REGULARS_URL", help="Where a running Regulars answers.")]
 Key = Annotated[str, typer.Option(envvar="REGULARS_KEY", help="The key to send, where the server has keys.")]
+Offer = Annotated[str, typer.Argument(envvar="REGULARS_OFFER", help="An offer, or a campaign.")]
 Model = Annotated[str, typer.Argument(envvar="REGULARS_MODEL", help="Its name, as `regulars models list` shows it.")]
 Customer = Annotated[str, typer.Argument(envvar="REGULARS_CUSTOMER", help="The user id.")]
 AsJson = Annotated[bool, typer.Option("--json", envvar="REGULARS_AS_JSON", help="As JSON, one object a line.")]

@@ -1,5 +1,7 @@
 """The service desk: who is calling, what happened with them, and what customers complain of."""
 
+from datetime import UTC, datetime
+
 import msgspec
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -21,11 +23,13 @@ from api.timeline import timeline_answer, touch_points
 from config.mistakes import did_you_mean
 from engine.errors import StoreUnavailable
 from engine.ids import CustomerKey
+from engine.moments import DAY, Millis, millis
 from engine.shards.timeline import MOST_KEPT
 
 _MEDIA_TYPE = "application/json"
 _NO_STORE = {"cache-control": "no-store"}
 MOST_LINES = 500
+MOST_DAYS = 3650
 _FIND = msgspec.json.Decoder(FindRequest)
 
 
@@ -73,11 +77,12 @@ def add_routes(app: FastAPI, container: Container) -> None:
         check(request)
         by = _by(request)
         only = {name: request.query_params[name] for name in FIELDS if name in request.query_params}
+        since = _since(request, container.now())
         try:
             counts, past_due = await read_complaints(ask, shards)
         except StoreUnavailable:
             raise store_away() from None
-        return _told(complaints_answer(counts, past_due, container.now(), by, only))
+        return _told(complaints_answer(counts, past_due, container.now(), by, only, since))
 
     app.add_api_route("/v1/customers/{id}/timeline", timeline, methods=["GET"], tags=["service"], **SERVICE.timeline)
     app.add_api_route("/v1/customers/{id}/identities", identities, methods=["GET"], tags=["customers"], **SERVICE.identities)
@@ -106,6 +111,24 @@ def _wanted(body: bytes) -> FindRequest:
     if not (wanted.email or wanted.phone):
         raise Problem(422, "schema.missing", "say where the customer is reached: email or phone", "email")
     return wanted
+
+
+def _since(request: Request, now: Millis) -> Millis | None:
+    """From when on, as an instant, a day, or so many days back."""
+    given, days = request.query_params.get("since"), request.query_params.get("window_days")
+    if given is not None and days is not None:
+        raise Problem(422, "schema.conflict", "say since or window_days, not both", "window_days")
+    if days is not None:
+        if not days.isdecimal() or not 1 <= int(days) <= MOST_DAYS:
+            raise Problem(422, "schema.range", f"window_days is a number from 1 to {MOST_DAYS}", "window_days")
+        return Millis(now - int(days) * DAY)
+    if given is None:
+        return None
+    try:
+        read = datetime.fromisoformat(given)
+    except ValueError:
+        raise Problem(422, "schema.time", "since is a day or an RFC 3339 time, such as 2026-01-31", "since") from None
+    return millis(read if read.tzinfo is not None else read.replace(tzinfo=UTC))
 
 
 def _by(request: Request) -> tuple[By, ...]:

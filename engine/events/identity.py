@@ -63,7 +63,7 @@ def shaped(data: Mapping[str, Any]) -> dict[str, Any]:
 
     A trait that is null is taken back.
     """
-    gone = {str(name)[:100]: None for name, value in data.items() if value is None}
+    gone = {str(name)[:100]: None for name, value in data.items() if value is None and _key(name) not in NEVER_KEPT}
     if gone:
         data = {**{name: value for name, value in data.items() if value is not None}, "removed": tuple(gone)[:50]}
     declared = {name: value for name, value in data.items() if name in Traits.__struct_fields__}

@@ -1,8 +1,8 @@
-"""What customers complain of, per shard: counts by reason, product and store that move with each complaint.
+"""What customers complain of, per shard: counts by reason, product, store and week that move with each complaint.
 
-A complaint is counted where its reason, product and store say, as open or with the time its resolution took. When any of that
-changes it leaves the old count and enters the new one, so the counts are those of the present. Of an erased customer the
-numbers stay, and nothing of them is open any more.
+A complaint is counted where its reason, product, store and the week it was filed in say, as open or with the time its resolution
+took. When any of that changes it leaves the old count and enters the new one, so the counts are those of the present. Of an
+erased customer the numbers stay, and nothing of them is open any more.
 """
 
 from bisect import bisect_right
@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from engine.moments import HOUR
+from engine.moments import DAY, HOUR, WEEK, Millis
 from engine.profiles.service import Complaint, Service
 
-MOST_CELLS = 500
-"""Combinations counted by themselves in one shard; others are counted together."""
+MOST_CELLS = 2_000
+"""Combinations counted by themselves in one shard; others of a week are counted together."""
 OTHERS = "\x1f\x1f"
 EDGES_HOURS = (1, 2, 4, 8, 16, 24, 48, 72, 120, 168, 336, 672)
 """Where the classes of resolution times begin; the median is told between two of them."""
+_TO_MONDAY = 3 * DAY
+"""The epoch began on a Thursday."""
 _EDGES = tuple(hours * HOUR for hours in EDGES_HOURS)
 
 
@@ -52,14 +54,29 @@ class ComplaintSums(Struct, frozen=True, array_like=True):
         return 0.0
 
 
+def week_of(at: int) -> int:
+    """The number of a week; weeks begin on Monday, UTC."""
+    return (at + _TO_MONDAY) // WEEK
+
+
+def beginning_of(week: int) -> Millis:
+    """The first instant of a week."""
+    return Millis(week * WEEK - _TO_MONDAY)
+
+
 def cell_of(case: Complaint) -> str:
-    return f"{case.reason}\x1f{case.product}\x1f{case.store}"
+    return f"{case.reason}\x1f{case.product}\x1f{case.store}\x1f{week_of(case.since)}"
 
 
 def told_apart(cell: str) -> tuple[str, str, str]:
     """Reason, product and store of a cell."""
-    reason, product, store = cell.split("\x1f")
+    reason, product, store, _ = cell.split("\x1f")
     return reason, product, store
+
+
+def filed_in(cell: str) -> int:
+    """The week of a cell."""
+    return int(cell.rpartition("\x1f")[2])
 
 
 Counted = Mapping[str, tuple[str, ComplaintSums]]
@@ -125,7 +142,7 @@ class ComplaintCounts:
 
     def _add(self, changed: dict[str, ComplaintSums], cell: str, one: ComplaintSums, sign: int) -> None:
         if cell not in self._held and (len(self._held) >= MOST_CELLS or sign < 0):
-            cell = OTHERS
+            cell = f"{OTHERS}\x1f{filed_in(cell)}"
         self._held[cell] = changed[cell] = self._held.get(cell, ComplaintSums()).plus(one, sign)
 
 

@@ -58,7 +58,7 @@ FULL: dict[str, Any] = {
     "references": {"segments": Reference(9, [1, [0.5, 2.5]])},
     "timeline": {"u:ann": [b"a line", b"another"]},
     "reached": [("email-hash", "u:ann", True), ("other-hash", "u:bob", True), ("other-hash", "u:bob", False)],
-    "complaints": {"damaged\x1fp-1\x1f": ComplaintSums(2, 1, 1, 5)},
+    "complaints": {"damaged\x1fp-1\x1f\x1f2930": ComplaintSums(2, 1, 1, 5)},
     "receipts": {"s/1/2026-03-02/7": Receipt("u:ann", True, 1990, "EUR"), "s/1/2026-03-02/8": Receipt(events=((b"{}", MARK),))},
     "days": {"s\x1f1\x1f2026-03-02": Day((1, 4, 7, 8), 1, 8, amounts={"EUR": 5}), "s\x1f1\x1f2025-12-01": None},
     "baskets": [b"p-1\x1fp-2", b"p-3\x1e9"],

@@ -10,8 +10,11 @@ import pytest
 import redis as sync_redis
 from httpx import Client
 
+from engine.ids import shard_of
 from engine.moments import HOUR
 from engine.shards.complaints import ComplaintSums
+from engine.store import keys
+from engine.store.codec import decode_profile
 from engine.store.redis_writer import RedisStore
 from tests.integration.api_client import POLICY, SHARDS, api_client, consent, fold, shown, write_catalogue
 
@@ -144,6 +147,27 @@ def test_a_case_past_due_is_counted_and_told(client: Client, redis_url: str) -> 
     assert {one["action"] for one in view["actions_due"]} == {"recovery", "case_past_due"}
 
 
+def test_complaints_are_counted_since_a_monday(client: Client, redis_url: str) -> None:
+    for name, day in (("old", "2026-02-22"), ("monday", "2026-02-23"), ("sunday", "2026-03-01"), ("late", "2026-03-02")):
+        data = {"complaint_id": name, "reason": "rude" if name == "old" else "damaged"}
+        filed = {"id": name, "type": "complaint_filed", "user_id": f"u-{name}", "time": f"{day}T10:00:00Z", "data": data}
+        client.post("/v1/events", json=filed)
+    client.post("/v1/events", json={"id": "r", "type": "complaint_resolved", "user_id": "u-late", "time": "2026-03-02T12:00:00Z",
+                                    "data": {"complaint_id": "late"}})  # fmt: skip
+    fold(redis_url)
+
+    def told(**window: Any) -> tuple[int, int, list[str | None], str | None]:
+        body = client.get("/v1/insights/complaints", params={"by": "reason", **window}).json()
+        return body["total"]["count"], body["total"]["resolved"], [row["reason"] for row in body["rows"]], body["since"]
+
+    assert told() == (4, 1, ["damaged", "rude"], None)
+    assert told(since="2026-02-26") == told(since="2026-02-23T08:00:00Z") == (3, 1, ["damaged"], "2026-02-23T00:00:00.000Z")
+    assert told(since="2026-03-02") == (1, 1, ["damaged"], "2026-03-02T00:00:00.000Z")
+    assert told(window_days=3650)[:2] == (4, 1)
+    for wrong in ("since=lately", "window_days=0", "window_days=7&since=2026-03-02"):
+        assert client.get(f"/v1/insights/complaints?{wrong}").status_code == 422
+
+
 def test_a_timeline_joins_identities_and_what_is_on_its_way(client: Client, redis_url: str) -> None:
     anonymous = {
         "id": "a",
@@ -197,6 +221,24 @@ def test_a_customer_is_found_by_address_and_no_address_is_held(client: Client, r
         ["u-2"],
     ]
     assert client.post("/v1/customers/find", json={}).status_code == 422
+
+
+def test_an_address_that_is_taken_back_finds_nobody_and_leaves_no_name(client: Client, redis_url: str) -> None:
+    send(client, "customer_identified", "1", email="ann@shop.example", phone="+436641234567")
+    fold(redis_url)
+
+    answer = client.patch("/v1/customers/u-1/traits", json={"email": None})
+    fold(redis_url)
+
+    assert answer.status_code in (200, 202)
+    assert client.post("/v1/customers/find", json={"email": "ann@shop.example"}).json() == {"customers": []}
+    assert client.post("/v1/customers/find", json={"phone": "+436641234567"}).json() == {"customers": [{"user_id": "u-1"}]}
+    assert client.get("/v1/customers/u-1").json()["traits"] == {}
+    store: Any = sync_redis.Redis.from_url(redis_url)
+    profile = decode_profile("u:u-1", store.get(keys.profile(shard_of("u:u-1", SHARDS), "u:u-1")))
+    store.close()
+    identity = profile.whole.identity
+    assert (identity.traits, identity.reached_by["email"][0], len(identity.reached)) == ({}, "", 1)
 
 
 def test_an_erased_customer_is_found_and_told_of_nowhere(client: Client, redis_url: str) -> None:

@@ -46,7 +46,10 @@ def past_due(store: MemoryStore) -> int:
 
 def counts(store: MemoryStore) -> dict[tuple[str, str, str], ComplaintSums]:
     held = [{cell: decode_complaints(raw) for cell, raw in shard.items()} for shard in store.complaints.values()]
-    return {told_apart(cell): one for cell, one in summed(held).items() if one.count or one.open}
+    found: dict[tuple[str, str, str], ComplaintSums] = {}
+    for cell, one in summed(held).items():
+        found[told_apart(cell)] = found.get(told_apart(cell), ComplaintSums()).plus(one)
+    return {kind: one for kind, one in found.items() if one.count or one.open}
 
 
 def everybody_at(at: int) -> list[tuple[int, Entry]]:

@@ -16,7 +16,8 @@ from flows import till_commands
 CALLS = {
     "up": [], "api": [], "engine": [], "learn": [], "act": [], "demo": [], "replay": ["complete-journey"], "evaluate": ["churn"],
     "catalogue check": ["."], "catalogue schema": [], "catalogue features": [], "catalogue pause": ["milk"],
-    "catalogue resume": ["milk"], "simulate": ["."], "dead-letters list": [], "dead-letters show": ["1-1"],
+    "catalogue codes": ["milk"], "catalogue resume": ["milk"],
+    "simulate": ["."], "dead-letters list": [], "dead-letters show": ["1-1"],
     "dead-letters replay": [], "tail": [], "export": ["events"],
     "actions list": [], "actions show": ["act-1"], "actions replay": [],
     "models list": [], "models show": ["churn"], "models rollback": ["churn"], "models freeze": ["churn", "--why", "a look"],

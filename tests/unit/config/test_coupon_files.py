@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from config.catalogue_codes import NoCoupons, main_codes
 from config.catalogue_files import folder_stamp, load_catalogue
 from config.mistakes import CatalogueError
 
@@ -74,3 +75,25 @@ def test_a_list_that_changes_is_noticed(tmp_path: Path) -> None:
     (folder / "coupons" / "autumn.txt").write_text("A-1\nA-2\nA-3\n")
 
     assert folder_stamp(folder) != before
+
+
+def test_the_codes_of_an_offer_are_printed_for_the_till(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shop(tmp_path, "coupons: {prefix: TEN-, count: 3}")
+
+    assert main_codes(folder, "ten") == 0
+
+    assert tuple(capsys.readouterr().out.split()) == load_catalogue(folder).catalogue.codes["ten"]
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "told"),
+    [
+        ("coupons: {codes: [X]}", "tenn", "there is no offer 'tenn' (did you mean 'ten'?)"),
+        ("stock: 3", "ten", "ten gives no coupon codes; no offer does"),
+    ],
+)
+def test_what_has_no_codes_is_told(tmp_path: Path, written: str, asked: str, told: str) -> None:
+    with pytest.raises(NoCoupons) as raised:
+        main_codes(shop(tmp_path, written), asked)
+
+    assert told in str(raised.value)
