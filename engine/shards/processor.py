@@ -355,7 +355,7 @@ class _Run:
         if new.count <= old.count:
             return self._stood(after, at)
         if isinstance(event, _SALES):
-            bought = next((one for one in reversed(new.last) if one.at == at), Purchase())
+            bought = next((one for one in reversed(new.last) if one.at == at and one not in old.last), Purchase())
             self._commit.popularity.update(self._shard.popularity.bought(bought.categories, at))
             if self._labels.may_profile(after, at):
                 baskets.noted(self._commit, held.goods, bought)

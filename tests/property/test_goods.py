@@ -1,5 +1,6 @@
 """Costs and goods are exact whatever arrives first, and what was bought together is told once, of nobody in particular."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from engine.moments import DAY, HOUR, rfc3339
 from engine.profiles.goods import day_of, days_of, gap_days, name_of, returned_of
 from engine.profiles.profile import Part, Profile
 from engine.shards.baskets import Basket, decode_basket
-from tests.builders import START, entry_of, folded, simple, taken
+from tests.builders import SHARDS, START, bodies, entries_of, entry_of, folded, simple, taken
 
 PRODUCTS = ("p-1", "p-2", "p-3", "p-4")
 COSTS = {"p-1": 100, "p-2": 250, "p-3": 0}
@@ -162,7 +163,7 @@ def test_days_leave_out_what_never_happened_and_returns_are_known_by_product() -
 
 
 def test_baskets_are_told_once_without_a_customer_and_not_of_who_does_not_want_it() -> None:
-    bodies = [
+    sent = [
         sale("a", START, [line("p-1", 1, 500), line("p-2", 1, 500)]),
         sale("a", START, [line("p-1", 1, 500), line("p-2", 1, 500)]),
         sale("b", START + 9 * DAY, [line("p-2", 1, 500)]),
@@ -173,8 +174,19 @@ def test_baskets_are_told_once_without_a_customer_and_not_of_who_does_not_want_i
         sale("c", START + 11 * DAY, [line("p-1", 1, 500), line("p-3", 1, 500)]),
     ]
 
-    store = folded([entry_of(taken(body)) for body in bodies])
-    told = [raw for shard in range(2) for raw in store.baskets[shard]]
+    store = folded([entry_of(taken(body)) for body in sent])
+    told = [raw for shard in range(SHARDS) for raw in store.baskets[shard]]
 
     assert [decode_basket(raw) for raw in told] == [Basket(("p-1", "p-2")), Basket(("p-2",), (9,))]
     assert not any(b"ann" in raw for raw in told)
+
+
+@given(bodies())
+@settings(max_examples=60, deadline=None)
+def test_baskets_as_they_are_told_are_those_of_a_recount_of_the_log(log: list[dict[str, Any]]) -> None:
+    store = folded(entries_of(log), most=7)
+    told = [decode_basket(raw).products for shard in range(SHARDS) for raw in store.baskets[shard]]
+    orders = {body["id"]: body["data"]["products"] for body in log if body["type"] == "order_completed"}
+    again = [tuple(line["product_id"] for line in lines) for lines in orders.values()]
+
+    assert Counter(basket for basket in told if len(basket) > 1) == Counter(basket for basket in again if len(basket) > 1)
