@@ -22,7 +22,7 @@ schedule under which the cost of exploring stays of the order of √(K · labels
 Source: Foster & Rakhlin (2020), "Beyond UCB: optimal and efficient contextual bandits with regression oracles", ICML.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import sqrt
 from typing import assert_never
 
@@ -37,6 +37,7 @@ from engine.ids import unit_interval
 FloatArray = NDArray[np.float64]
 
 
+LEAST_UNIT = 1e-12
 LABELS_TO_SHARPEN = 1_000
 """At so many labels the γ of a learning model has grown by √2."""
 
@@ -78,14 +79,37 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> Drawn:
     points that the budget affords a share ε is spread evenly, the others fall on the weights, and what the weights
     leave, like all that the budget does not afford, is the leaders'.
     """
+    weights, gaps = _weights(values, arbitration)
+    return _falls_on(values, weights, gaps, (gaps == 0.0).nonzero()[0].tolist(), arbitration, point)
+
+
+def draw_all(values: FloatArray, starts: Sequence[int], arbitration: Arbitration, points: Sequence[float]) -> list[Drawn]:
+    """`draw` for several, whose values lie one behind the other and begin at `starts`; for each what it would be alone."""
+    sizes = np.diff([*starts, len(values)])
+    best = np.maximum.reduceat(values, starts)
+    gaps: FloatArray = best.repeat(sizes) - values
+    gaps /= np.maximum(np.abs(best), LEAST_UNIT).repeat(sizes)
+    weights = _weighted(gaps, sizes.repeat(sizes), arbitration)
+    leading = (gaps == 0.0).nonzero()[0]
+    bounds = [*leading.searchsorted(starts).tolist(), len(leading)]
+    leaders = (leading - np.array(starts).repeat(np.diff(bounds))).tolist()
+    drawn = []
+    for at, (start, size, point) in enumerate(zip(starts, sizes.tolist(), points, strict=True)):
+        own = slice(start, start + size)
+        ahead = leaders[bounds[at] : bounds[at + 1]]
+        drawn.append(_falls_on(values[own], weights[own], gaps[own], ahead, arbitration, point))
+    return drawn
+
+
+def _falls_on(
+    values: FloatArray, weights: FloatArray, gaps: FloatArray, leaders: Sequence[int], arbitration: Arbitration, point: float
+) -> Drawn:
     size = len(values)
     epsilon = _evenly(arbitration)
-    weights, gaps = _weights(values, arbitration)
     loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(np.add.reduce(gaps)) / size
     share = _affordable(loss, arbitration.loss_budget)
     reached = np.add.accumulate(weights)
     total = float(reached[-1])
-    leaders = (gaps == 0.0).nonzero()[0]
     if point >= share:
         arm = _one_of(leaders, (point - share) / (1.0 - share) if share < 1.0 else 0.0)
     elif point < epsilon * share:
@@ -98,15 +122,15 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> Drawn:
             arm = _one_of(leaders, (point - total) / (1.0 - total) if total < 1.0 else 0.0)
     own = float(weights[arm])
     left = 0.0
-    if gaps[arm] == 0.0:
+    if arm in leaders:
         own += (1.0 - total) / len(leaders)
         left = (1.0 - share) / len(leaders)
     best = float(values[leaders[0]])
     return Drawn(arm, (own * (1.0 - epsilon) + epsilon / size) * share + left, share * loss * _unit(best), best)
 
 
-def _one_of(leaders: NDArray[np.intp], share: float) -> int:
-    return int(leaders[min(int(share * len(leaders)), len(leaders) - 1)])
+def _one_of(leaders: Sequence[int], share: float) -> int:
+    return leaders[min(int(share * len(leaders)), len(leaders) - 1)]
 
 
 def _weights(values: FloatArray, arbitration: Arbitration) -> tuple[FloatArray, FloatArray]:
@@ -114,14 +138,18 @@ def _weights(values: FloatArray, arbitration: Arbitration) -> tuple[FloatArray, 
     best = float(values[values.argmax()])
     gaps: FloatArray = best - values
     gaps /= _unit(best)
+    return _weighted(gaps, len(values), arbitration), gaps
+
+
+def _weighted(gaps: FloatArray, arms: NDArray[np.intp] | int, arbitration: Arbitration) -> FloatArray:
     weights = gaps * arbitration.gamma
-    weights += len(values)
-    return np.divide(1.0, weights, weights), gaps
+    weights += arms
+    return np.divide(1.0, weights, weights)
 
 
 def _unit(best: float) -> float:
     """What gaps are shares of."""
-    return max(abs(best), 1e-12)
+    return max(abs(best), LEAST_UNIT)
 
 
 def _evenly(arbitration: Arbitration) -> float:
@@ -140,6 +168,11 @@ def _affordable(loss: float, budget: float) -> float:
     return budget / loss if loss > budget and budget < 1.0 else 1.0
 
 
+def point_of(seed: tuple[str, ...], position: int) -> float:
+    """Where the draw for a place falls; `seed` is decision, attempt and placement."""
+    return unit_interval(*seed, str(position))
+
+
 def slate(
     values: FloatArray,
     count: int,
@@ -147,12 +180,14 @@ def slate(
     seed: tuple[str, ...],
     first_position: int,
     still_open: Callable[[], NDArray[np.bool_] | None],
+    drawn: Drawn | None = None,
 ) -> Iterator[Drawn]:
     """Arms with their conditional propensities, best place first.
 
     There is at least one arm. `still_open` is asked after each choice which arms it leaves open; None is all the others.
+    `drawn` is the first one where it has been drawn already, by `draw_all`.
     """
-    drawn = draw(values, arbitration, unit_interval(*seed, str(first_position)))
+    drawn = drawn or draw(values, arbitration, point_of(seed, first_position))
     yield drawn
     if count == 1:
         return
@@ -165,6 +200,6 @@ def slate(
             arms = arms[left[arms]]
         if not len(arms):
             return
-        drawn = draw(values[arms], arbitration, unit_interval(*seed, str(position)))
+        drawn = draw(values[arms], arbitration, point_of(seed, position))
         place = drawn.arm
         yield replace(drawn, arm=int(arms[place]))

@@ -6,13 +6,14 @@ first and are never drawn; a fallback fills a placement in which nothing else is
 here writes: a decision says what it wants of the ledger, and the store admits it or refuses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.decisioning import choosing
-from engine.decisioning.arbitration import sharpened, slate
+from engine.decisioning.arbitration import Drawn, draw_all, point_of, sharpened, slate
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.choosing import UNDRAWN, Figures
 from engine.decisioning.conditions import BoolArray
@@ -45,11 +46,45 @@ def decide_all(situations: Sequence[Situation], catalogue: Catalogue, scorers: S
     """Each situation's decision, for less than they cost one by one. Nobody's depends on who else is in the group."""
     situations = [permitted(situation, policy) for situation in situations]
     eligibility, readings = Eligibility(situations, catalogue), Readings(situations, catalogue.columns, scorers)
-    decisions = []
-    for which, situation in enumerate(situations):
-        desk = _Desk(situation, catalogue, policy, Gates(situation, catalogue, policy, eligibility, which), readings, which)
-        decisions.append(desk.decision(tuple([desk.fill(wanted) for wanted in situation.placements])))
-    return decisions
+    desks = [
+        _Desk(situation, catalogue, policy, Gates(situation, catalogue, policy, eligibility, which), readings, which)
+        for which, situation in enumerate(situations)
+    ]
+    if len(desks) > 1:
+        _draw_first(desks, readings)
+    return [desk.decision(tuple([desk.fill(wanted) for wanted in desk.situation.placements])) for desk in desks]
+
+
+def _draw_first(desks: "Sequence[_Desk]", readings: Readings) -> None:
+    """The first sale of everybody's first placement, drawn at once for all of whom any is open."""
+    together: dict[str, list[tuple[_Desk, BoolArray]]] = {}
+    for desk in desks:
+        name = desk.situation.placements[0].name if desk.situation.placements and not desk.situation.late else None
+        if name is not None:
+            together.setdefault(name, []).append((desk, desk.gate(name).alive))
+    for name, met in together.items():
+        sell = np.array([alive for _, alive in met]) & met[0][0].columns.sell
+        sold = np.logical_or.reduce(sell, axis=1)
+        asking = [desk for (desk, _), any_ in zip(met, sold.tolist(), strict=True) if any_]
+        asked = [(desk.which, desk.ranker) for desk in asking]
+        for group in readings.score_all(name, asked, sell if len(asking) == len(met) else sell[sold]) if asking else ():
+            some = [asking[at] for at in group.asked]
+            arbitration = some[0].arbitration(group.alone[0].ranker, name)
+            points = [point_of(desk.seed(name), 1) for desk in some]
+            first = draw_all(group.value, group.starts, arbitration, points)
+            for desk, scored, drawn in zip(some, group.alone, first, strict=True):
+                desk.foreseen = name, scored, drawn
+
+
+class _Passed(Struct, frozen=True, eq=False):
+    """What the gates of a placement said."""
+
+    masks: Masks
+    held: Mapping[int, Entry]
+    alive: BoolArray
+    """Offers that every stage lets pass."""
+    stages: dict[str, int]
+    """How many each stage was the first to drop."""
 
 
 class _Desk:
@@ -64,6 +99,9 @@ class _Desk:
         self.variation, ranker = variation_of(situation.unit, policy)
         self.ranker: Ranker = ranker if situation.profiled else "popularity"
         self.met: list[Masks] = []
+        self.foreseen: tuple[str, Scored, Drawn] | None = None
+        """The first sale of the first placement, where it has been drawn together with those of others."""
+        self._passed: dict[str, _Passed] = {}
         self.taken: list[int] = []
         self.scopes: list[Scopes] = []
         """Under what each of those counts."""
@@ -81,9 +119,9 @@ class _Desk:
     def fill(self, wanted: PlacementRequest) -> Filled:
         """One placement, after those before it."""
         name, count = wanted.name, min(wanted.count, self.policy.placements[wanted.name].max)
-        masks, held = self.gates.masks(name)
+        passed = self.gate(name)
+        masks, held, alive, stages = passed.masks, passed.held, passed.alive, dict(passed.stages)
         self.met.append(masks)
-        alive, stages = self._through(masks)
         offers = self._shown_again(name, count, masks, alive) or self._duties(name, count, alive)
         if len(offers) < count and not (offers and offers[0].repeats):
             offers += self._sales(name, count, len(offers) + 1, alive) or self._fallbacks(name, count, len(offers), alive)
@@ -102,6 +140,14 @@ class _Desk:
             catalogue=self.columns.ids,
             stages=stages,
         )
+
+    def gate(self, name: str) -> _Passed:
+        """What the gates of a placement say, asked once."""
+        passed = self._passed.get(name)
+        if passed is None:
+            masks, held = self.gates.masks(name)
+            passed = self._passed[name] = _Passed(masks, held, *self._through(masks))
+        return passed
 
     def decision(self, filled: tuple[Filled, ...]) -> Decision:
         """All placements as one decision: an earlier one where every placement shows that one again."""
@@ -187,16 +233,18 @@ class _Desk:
         return [self._new(row, name, index + 1) for index, row in enumerate(rows[:count])]
 
     def _sales(self, name: str, count: int, first: int, alive: BoolArray) -> list[Chosen]:
-        rows = (self._open(name, alive) & self.columns.sell).nonzero()[0]
-        if not len(rows) or self.situation.late:
-            return []
-        scored = self.readings.score(self.which, name, rows, self.ranker)
+        drawn = None
+        if self.foreseen is not None and self.foreseen[0] == name and not self.taken:
+            _, scored, drawn = self.foreseen
+        else:
+            rows = (self._open(name, alive) & self.columns.sell).nonzero()[0]
+            if not len(rows) or self.situation.late:
+                return []
+            scored = self.readings.score(self.which, name, rows, self.ranker)
         if scored.ranker != self.ranker and "model" not in self.degraded:
             self.degraded.append("model")
-        arbitration = _UNIFORM if scored.ranker == "random" else self._sharpened(scored.ranker, name)
-        seed = (self.situation.decision_id, str(self.situation.attempt), name)
         offers: list[Chosen] = []
-        for one in slate(scored.value, count - first + 1, arbitration, seed, first, lambda: self._arms_left(name, scored)):
+        for one in self._slate(name, count - first + 1, first, scored, drawn):
             position = first + len(offers)
             figures = choosing.figures_of(scored, one, position, self.catalogue)
             offers.append(self._new(int(scored.rows[one.arm]), name, position, figures))
@@ -209,7 +257,20 @@ class _Desk:
         entry = self._entry(offer.row, offer.repeats) if offer.repeats else held.get(offer.row)
         return replace(offer, coupon=entry.coupon) if entry is not None and entry.coupon else offer
 
-    def _sharpened(self, ranker: Ranker, name: str) -> Arbitration:
+    def _slate(self, name: str, count: int, first: int, scored: Scored, drawn: Drawn | None) -> Iterable[Drawn]:
+        if drawn is not None and count == 1:
+            return (drawn,)
+        arbitration = self.arbitration(scored.ranker, name)
+        return slate(scored.value, count, arbitration, self.seed(name), first, lambda: self._arms_left(name, scored), drawn)
+
+    def seed(self, name: str) -> tuple[str, ...]:
+        """What the draws of a placement hang on."""
+        return self.situation.decision_id, str(self.situation.attempt), name
+
+    def arbitration(self, ranker: Ranker, name: str) -> Arbitration:
+        """How offers are drawn there that a ranker has judged."""
+        if ranker == "random":
+            return _UNIFORM
         learned = self.readings.learned
         labels = learned.version if ranker == "learned" and learned is not None else 0
         return sharpened(arbitration_of(self.policy, name), labels)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import Arms, Catalogue, Columns
+from engine.decisioning.conditions import BoolArray
 from engine.decisioning.offer_features import EXAMINATION, examination
 from engine.decisioning.policy import Ranker
 from engine.decisioning.situation import Situation
@@ -142,6 +143,18 @@ class Together(Struct, frozen=True, eq=False):
     """Place in the group → place among those that were read."""
 
 
+class ScoredTogether(Struct, frozen=True, eq=False):
+    """What several were scored at by one ranker."""
+
+    asked: Sequence[int]
+    """Places among those who asked."""
+    alone: Sequence[Scored]
+    """Each one's own part."""
+    value: FloatArray
+    starts: Sequence[int]
+    """All values one behind the other, and where each one's begin."""
+
+
 class Readings:
     """What a group of decisions reads of customers and offers, placement by placement, when it is first asked for."""
 
@@ -162,10 +175,49 @@ class Readings:
         else:
             crossed, customer, row = together.crossed, together.packed[at].tobytes(), together.crossed.row[at]
         who = _able(ranker, self._scorers, crossed is not None)
-        probability = self._probability(who, placement, places, row)
+        probability = self._probability(who, placement, places, row.take(places))
         value = probability * self._worth(which, rows) - columns.cost[rows]
         prepared = self._scorers.prepared[placement]
         return Scored(arms, places, rows, probability, value, prepared, customer, crossed, row, who)
+
+    def score_all(self, placement: str, asked: Sequence[tuple[int, Ranker]], open_to: BoolArray) -> list[ScoredTogether]:
+        """The same for several, each with its place in the group, its ranker, and a row that is True for one offer at least.
+
+        Those whom one ranker judges are answered for together.
+        """
+        columns, together = self._columns, self._read(placement)
+        member = together.member if together is not None else {}
+        rankers = [_able(ranker, self._scorers, which in member) for which, ranker in asked]
+        found = []
+        for who in dict.fromkeys(rankers):
+            chosen = [at for at, ranker in enumerate(rankers) if ranker == who]
+            whose, rows = (open_to if len(chosen) == len(asked) else open_to[chosen]).nonzero()
+            group = [asked[at][0] for at in chosen]
+            starts = whose.searchsorted(np.arange(len(chosen))).tolist()
+            arms, prepared = columns.arms[placement], self._scorers.prepared[placement]
+            places = arms.place[rows]
+            crossed = together.crossed if together is not None else None
+            own = [crossed.row[member[which]] if crossed and which in member else arms.promotions.kind for which in group]
+            ends = [*starts[1:], len(rows)]
+            worth = columns.worth[rows]
+            for which, start, end in zip(group, starts, ends, strict=True):
+                if self._situations[which].expanded:
+                    worth[start:end] = self._worth(which, rows[start:end])
+            probability = self._probability(who, placement, places, np.stack(own)[whose, places])
+            value = probability * worth - columns.cost[rows]
+            packed = together.packed.tobytes() if together is not None else b""
+            size = len(packed) // max(len(member), 1)
+            alone = []
+            for which, row, start, end in zip(group, own, starts, ends, strict=True):
+                at = member.get(which)
+                customer = b"" if at is None else packed[at * size : (at + 1) * size]
+                read = None if at is None else crossed
+                part = slice(start, end)
+                alone.append(
+                    Scored(arms, places[part], rows[part], probability[part], value[part], prepared, customer, read, row, who)
+                )
+            found.append(ScoredTogether(chosen, alone, value, starts))
+        return found
 
     def _worth(self, which: int, rows: NDArray[np.intp]) -> FloatArray:
         """What a probability is multiplied with; where products were found and the offer names no margin, theirs."""
@@ -196,7 +248,7 @@ class Readings:
                 )
         return self._together[placement]
 
-    def _probability(self, ranker: Ranker, placement: str, places: NDArray[np.intp], row: NDArray[np.intp]) -> FloatArray:
+    def _probability(self, ranker: Ranker, placement: str, places: NDArray[np.intp], read: NDArray[np.intp]) -> FloatArray:
         prepared = self._scorers.prepared[placement]
         match ranker:
             case "random":
@@ -204,9 +256,9 @@ class Readings:
             case "popularity":
                 return prepared.popularity[places]
             case "rule":
-                return probability_by(self._contributed(placement, ranker).take(row.take(places)))
+                return probability_by(self._contributed(placement, ranker).take(read))
             case "learned" | "frozen":
-                odds = self._contributed(placement, ranker).take(row.take(places))
+                odds = self._contributed(placement, ranker).take(read)
                 odds *= (prepared.learned if ranker == "learned" else prepared.frozen).take(places)
                 return probability_by(odds)
             case other:

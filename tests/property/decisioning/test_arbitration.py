@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engine.decisioning.arbitration import draw, expected_loss, propensities, sharpened, slate
+from engine.decisioning.arbitration import draw, draw_all, expected_loss, propensities, sharpened, slate
 from engine.decisioning.policy import Arbitration
 from engine.ids import unit_interval
 
@@ -167,3 +167,18 @@ def test_who_has_learned_more_explores_less_and_never_below_the_floor(values: li
     assert after[leaders].sum() >= before[leaders].sum() - 1e-12
     assert after.min() >= arbitration.epsilon / len(worth) - 1e-15
     assert after.sum() == pytest.approx(1.0)
+
+
+@settings(max_examples=100)
+@given(
+    group=st.lists(st.tuples(values, st.floats(0.0, 1.0, exclude_max=True)), min_size=1, max_size=12), arbitration=arbitrations
+)
+def test_who_is_drawn_together_with_others_is_drawn_as_alone(
+    group: list[tuple[Numbers, float]], arbitration: Arbitration
+) -> None:
+    sizes = [len(own) for own, _ in group]
+    starts = [sum(sizes[:at]) for at in range(len(sizes))]
+
+    together = draw_all(np.concatenate([own for own, _ in group]), starts, arbitration, [point for _, point in group])
+
+    assert together == [draw(own, arbitration, point) for own, point in group]
