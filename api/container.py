@@ -232,7 +232,7 @@ class Container:
         )
 
     async def _write(self, wanted: Sequence[Sequence[Command]]) -> list[list[Any]]:
-        answers = await self.redis.ask([command for commands in wanted for command in commands])
+        answers = await self.redis.write([command for commands in wanted for command in commands])
         return _cut(answers, [len(commands) for commands in wanted])
 
 

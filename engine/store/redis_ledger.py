@@ -73,6 +73,9 @@ class Committed(Struct, frozen=True):
     """The decision holds."""
 
 
+COMMITTED = Committed()
+
+
 class Stored(Struct, frozen=True):
     """This request was answered before; `body` is that answer."""
 
@@ -113,10 +116,10 @@ def commit_words(wanted: Commitment) -> tuple[Any, ...]:
 
 def outcome(reply: Any) -> Outcome:
     """What a queued commit came to."""
+    if reply == b"committed":
+        return COMMITTED
     told, *rest = cast("list[bytes]", reply)
     match told:
-        case b"committed":
-            return Committed()
         case b"stored":
             return Stored(rest[0])
         case b"conflict":

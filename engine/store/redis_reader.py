@@ -74,7 +74,14 @@ class RedisReader:
         answer = (await self.ask([("MGET", *names)]))[0]
         return cast("list[bytes | None]", _sound(answer))
 
-    async def ask(self, commands: Sequence[Command], timeout_s: float | None = None) -> list[Any]:
+    async def write(self, commands: Sequence[Command]) -> list[Any]:
+        """`ask` for commands that write: Redis carries so many at a time out in one go, and flushes to its disk once for them.
+
+        Without that, it looks at so many kilobytes at a time, and flushes what they held before it looks at the next ones.
+        """
+        return await self.ask(commands, at_once=len(commands) > 1)
+
+    async def ask(self, commands: Sequence[Command], timeout_s: float | None = None, at_once: bool = False) -> list[Any]:
         """The answers to the commands, in order; where Redis refused one, a `Refused`. Sent in one write.
 
         A script that this Redis has forgotten is loaded, and its calls, which changed nothing, are sent again.
@@ -83,7 +90,7 @@ class RedisReader:
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 line = self._idle.pop() if self._idle else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
                 try:
-                    answers = await line.ask(commands, self._scripts)
+                    answers = await line.ask(commands, self._scripts, at_once)
                 except BaseException:
                     await line.drop()
                     raise
@@ -103,6 +110,11 @@ class RedisReader:
             await line.drop()
 
 
+MOST_AT_ONCE = 256
+"""Commands that Redis carries out without looking at anybody else's."""
+_BEGIN, _END = hiredis.pack_command(("MULTI",)), hiredis.pack_command(("EXEC",))
+
+
 class _Line:
     """One connection, and the scripts that were loaded through it."""
 
@@ -110,26 +122,33 @@ class _Line:
         self._connection = connection
         self._loaded: set[str] = set()
 
-    async def ask(self, commands: Sequence[Command], scripts: dict[str, Script]) -> list[Any]:
-        answers = await self._send(commands, scripts)
+    async def ask(self, commands: Sequence[Command], scripts: dict[str, Script], at_once: bool) -> list[Any]:
+        answers = await self._send(commands, scripts, at_once)
         forgotten = [place for place, answer in enumerate(answers) if isinstance(answer, _Forgotten)]
         if forgotten:
             self._loaded.clear()
-            again = await self._send([commands[place] for place in forgotten], scripts)
+            again = await self._send([commands[place] for place in forgotten], scripts, at_once)
             for place, answer in zip(forgotten, again, strict=True):
                 answers[place] = answer
         return answers
 
-    async def _send(self, commands: Sequence[Command], scripts: dict[str, Script]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command], scripts: dict[str, Script], at_once: bool) -> list[Any]:
         called = {cast("str", command[1]) for command in commands if command[0] == "EVALSHA"} - self._loaded
         loads: list[Command] = [("SCRIPT", "LOAD", scripts[sha].text) for sha in called]
         packed = [hiredis.pack_command(command) for command in (*loads, *commands)]  # type: ignore[arg-type]
+        blocks = range(len(loads), len(packed), MOST_AT_ONCE) if at_once else ()
+        for place in reversed(blocks):
+            packed[place : place + MOST_AT_ONCE] = [_BEGIN, *packed[place : place + MOST_AT_ONCE], _END]
         await self._connection.send_packed_command(b"".join(packed), check_health=False)
         answers = [await self._answer() for _ in packed]
         for answer in answers[: len(loads)]:
             _sound(answer)
         self._loaded |= called
-        return answers[len(loads) :]
+        answers = answers[len(loads) :]
+        if not at_once:
+            return answers
+        step = MOST_AT_ONCE + 2
+        return [one for place in range(0, len(answers), step) for one in _of_block(answers[place : place + step])]
 
     async def _answer(self) -> Any:
         """The next answer. What has arrived with the one before is there without waiting, and without the price of it."""
@@ -140,16 +159,29 @@ class _Line:
                 return await self._connection.read_response()
             except ResponseError as error:
                 answer = error
-        if isinstance(answer, NoScriptError):
-            return _Forgotten(str(answer))
-        if isinstance(answer, ResponseError):
-            return Refused(str(answer))
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
+        return _told(answer)
 
     async def drop(self) -> None:
         await self._connection.disconnect(nowait=True)
+
+
+def _told(answer: Any) -> Any:
+    if isinstance(answer, NoScriptError):
+        return _Forgotten(str(answer))
+    if isinstance(answer, ResponseError):
+        return Refused(str(answer))
+    if isinstance(answer, RedisError):
+        raise answer
+    return answer
+
+
+def _of_block(answers: list[Any]) -> list[Any]:
+    """The answers to the commands of a block, from those to its opening, its lines and its closing."""
+    _, *lines, done = answers
+    if isinstance(done, list):
+        return [_told(answer) for answer in done]
+    # Nothing of the block was carried out: a line that was refused tells why, the others have its closing to go by.
+    return [line if isinstance(line, Refused) else done for line in lines]
 
 
 def _sound(answer: Any) -> Any:

@@ -2,7 +2,8 @@
 -- KEYS: 1 ledger, 2 stream of events, 3 request (only where the caller named one).
 -- ARGV: 1 now (ms), 2 how long entries matter (ms), 3 hash of the request, 4 body of the answer, 5 seconds it is kept,
 --       6 claims, 7 sticky choices (both msgpack), then fields and values of the log entry (none: nothing is logged).
--- Answers {'committed'}, {'stored', body}, {'conflict'} or {'refused', offer, placement, stage}.
+-- Answers 'committed', {'stored', body}, {'conflict'} or {'refused', offer, placement, stage}: a table costs the server a call
+-- to the kernel for each of its items.
 -- The transitions are those of engine/decisioning/ledger.py, against which this script is tested. Every check comes
 -- before the first write, and the first write is one that needs memory: a refused script changes nothing.
 local RESERVED, CHANNEL = 0, 'x:'
@@ -101,4 +102,4 @@ if #claims > 0 or #sticky > 0 then
 end
 if #ARGV > 7 then redis.call('XADD', KEYS[2], '*', unpack(ARGV, 8)) end
 if KEYS[3] then redis.call('SET', KEYS[3], ARGV[3] .. '\n' .. ARGV[4], 'EX', ARGV[5]) end
-return {'committed'}
+return 'committed'
