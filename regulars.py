@@ -110,9 +110,11 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     data: Annotated[Path | None, typer.Option(envvar="REGULARS_DATA", help="Folder to keep; else a new one.")] = None,
+    shop_port: Annotated[int, typer.Option(envvar="REGULARS_SHOP_PORT", min=0, help="The web shop's port; 0 is any.")] = 0,
+    stay: Annotated[bool, typer.Option(envvar="REGULARS_STAY", help="Keep the shop open after the replay.")] = False,
 ) -> None:
-    """Start everything and replay a year of real baskets, with simulated shoppers beside them."""
-    dispatch("demo", seconds=seconds, json_file=json_file, host=host, port=port, data=data)
+    """Start everything and replay a year of real baskets, with simulated shoppers and a web shop beside them."""
+    dispatch("demo", seconds=seconds, json_file=json_file, host=host, port=port, data=data, shop_port=shop_port, stay=stay)
 
 
 @app.command()

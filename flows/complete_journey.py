@@ -130,6 +130,24 @@ class CompleteJourney:
         """What kinds of goods are on a receipt."""
         return frozenset(self._lines.categories[receipt.first : receipt.after])
 
+    def best_sellers(self, categories: Collection[str], each: int) -> dict[str, list[dict[str, Any]]]:
+        """By category: of its `each` most bought kinds of goods the product bought most, with its usual price in cents."""
+        products = self._tables["products"]
+        wanted = products[products["product_category"].isin(list(categories)) & products["product_type"].notna()]
+        sold = self._tables["transactions"]
+        sold = sold[(sold["quantity"] > 0) & (sold["sales_value"] > 0.0) & sold["product_id"].isin(wanted["product_id"])]
+        prices = (sold["sales_value"] / sold["quantity"]).groupby(sold["product_id"]).agg(["size", "median"])
+        ranked = wanted.join(prices, on="product_id", how="inner").sort_values(["size", "product_id"], ascending=[False, True])
+        kinds = ranked.drop_duplicates(["product_category", "product_type"]).fillna({"package_size": ""})
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in kinds.to_dict("records"):
+            goods = found.setdefault(row["product_category"], [])
+            if len(goods) < each:
+                price_minor = round(100 * row["median"])
+                named = {"kind": row["product_type"], "size": row["package_size"], "brand": row["brand"]}
+                goods.append({"product_id": str(row["product_id"]), "price_minor": price_minor, **named})
+        return found
+
     def basket(self, receipt: Receipt) -> dict[str, Any]:
         """The event of one receipt, as a till sends it."""
         lines = self._lines.of(receipt)

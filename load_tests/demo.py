@@ -36,11 +36,15 @@ from load_tests.demo_bulk import CATCH_UP_S, Bulk, wait_until_folded
 from load_tests.demo_incident import Incidents
 from load_tests.demo_keys import keyboard
 from load_tests.demo_plan import DEFAULT_SECONDS, WEEKS_IN_BULK, Habit, Rates, in_turn, median_rate, plan, richest, shopper_names
-from load_tests.demo_screen import screen
+from load_tests.demo_screen import OPEN, screen
+from load_tests.demo_shop import DemoShop
 from load_tests.demo_stage import Cast, Stage
 from load_tests.demo_story import Story
 from load_tests.demo_summary import Outcome, figures, print_summary, write_json
 from load_tests.demo_system import System
+from load_tests.shop_counter import ShopClock, ShopCounter
+from load_tests.shop_members import members_of
+from load_tests.shop_shelf import shelf_of
 from load_tests.shoppers.driver import promotions_of
 from load_tests.shoppers.truth import Truth
 from load_tests.shoppers.world import Promotion, World
@@ -60,15 +64,27 @@ PAIR_SHARE: Final = 0.3
 _CHECKED, _ASKED = 120, 25
 
 
-def main(*, seconds: float | None, json_file: Path | None, host: str, port: int, data: Path | None) -> int:
-    """Runs it all and prints the summary. Ctrl-C ends it early, with the summary of what was done, and code 0."""
+def main(
+    *,
+    seconds: float | None,
+    json_file: Path | None,
+    host: str,
+    port: int,
+    data: Path | None,
+    shop_port: int = 0,
+    stay: bool = False,
+) -> int:
+    """Runs it all and prints the summary. Ctrl-C ends it early, with the summary of what was done, and code 0.
+
+    With `stay` the system and its web shop go on after the replay until Ctrl-C.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     with _folder(data) as folder, interruptible():
-        demo = Demo(folder, seconds or DEFAULT_SECONDS, console)
+        demo = Demo(folder, seconds or DEFAULT_SECONDS, console, stay)
         try:
-            demo.start(host, port)
+            demo.start(host, port, shop_port)
             demo.run()
         except KeyboardInterrupt:
             console.print("stopping", highlight=False)
@@ -80,8 +96,8 @@ def main(*, seconds: float | None, json_file: Path | None, host: str, port: int,
 class Demo:
     """One run, from the first process to the last figure."""
 
-    def __init__(self, folder: Path, seconds: float, console: Console) -> None:
-        self._seconds, self._console = seconds, console
+    def __init__(self, folder: Path, seconds: float, console: Console, stay: bool) -> None:
+        self._seconds, self._console, self._stay = seconds, console, stay
         self._system = System(folder)
         self._board = Board()
         self._stopping = threading.Event()
@@ -90,8 +106,9 @@ class Demo:
         self._killed = False
         self._outcome: Outcome | None = None
         self._ready = False
+        self._shop: DemoShop | None = None
 
-    def start(self, host: str, port: int) -> None:
+    def start(self, host: str, port: int, shop_port: int) -> None:
         """Brings the system up while the data is read, measures both, and casts the parts."""
         self._console.print("reading the receipts and starting Redis, engine, learner and API", highlight=False)
         reading = self._pool.submit(CompleteJourney)
@@ -101,6 +118,7 @@ class Demo:
         self._journey = reading.result()
         loaded = load_catalogue(CATALOGUE)
         self._door = Door(self._url, self._key, patience_s=20.0, stopping=self._stopping)
+        self._open_page(loaded, shop_port)
         self._began_s = time.monotonic()
         self._switch_at = FIRST_DAY + WEEKS_IN_BULK * WEEK
         self._cast(loaded)
@@ -111,10 +129,14 @@ class Demo:
         watching = self._pool.submit(self._watch)
         acting = self._pool.submit(self._act)
         with keyboard() as keys, screen(self._board, self._truth, self._console) as view:
-            while not acting.done():
+            while self._stay or not acting.done():
                 for key in keys.pressed():
-                    self._incidents.press(key)
+                    self._press(key)
                 self._kill_half_way()
+                if acting.done() and self._board.phase != OPEN:
+                    acting.result()
+                    self._board.phase = OPEN
+                    self._board.note(f"the replay has ended; the shop stays open at {self._shop_url} until Ctrl-C or s")
                 view.show()
                 time.sleep(LOOK_EVERY_S)
             view.show()
@@ -122,9 +144,18 @@ class Demo:
         for part in (acting, watching):
             part.result()
 
+    def _press(self, key: str) -> None:
+        if key != "s":
+            self._incidents.press(key)
+            return
+        self._stay = not self._stay
+        self._board.note("the shop stays open when the replay has ended" if self._stay else "the demo ends with the replay")
+
     def close(self) -> None:
         """Stops the players and, when the last figures are read, the system. Nothing is left running."""
         self._stopping.set()
+        if self._shop is not None:
+            self._shop.stop()
         if self._ready:
             self._stage.stop()
             self._stage.close()
@@ -151,6 +182,7 @@ class Demo:
         promotions = promotions_of(CATALOGUE)
         offers = [(one.id, one.promotes.categories, one.attribution_window_days) for one in loaded.catalogue.offers]
         habits, late = self._habits(promotions)
+        self._loaded, self._habit_of = loaded, habits
         aside, *order = in_turn(habits, policy, SEED)
         order = order[len(policy.experiment.variations) - 1 :]
         rates = self._measured()
@@ -218,6 +250,22 @@ class Demo:
             if not self._stopping.is_set():
                 raise
 
+    def _open_page(self, loaded: Loaded, port: int) -> None:
+        """The web shop's page; its shelf is filled when the history is loaded."""
+        clock = ShopClock(lambda: self._board.sim_at, lambda: self._board.phase in ("closing", OPEN))
+        door = Door(self._url, self._key, patience_s=5.0, stopping=self._stopping)
+        self._counter = ShopCounter(door, self._board, loaded.policy, clock)
+        self._shop = DemoShop(self._counter, self._url)
+        self._shop_url = self._shop.start(port)
+        self._console.print(f"The web shop is at {self._shop_url} and opens when the history is loaded", highlight=False)
+
+    def _open_shop(self) -> None:
+        shelf = shelf_of(self._journey, self._loaded)
+        taken = self._parts.households | {self._parts.aside}
+        members = members_of(self._journey, shelf, self._habit_of, taken, self._switch_at, self._loaded.policy)
+        self._counter.open(shelf, members)
+        self._board.note(f"the web shop is open at {self._shop_url}")
+
     def _load(self) -> None:
         self._board.phase = "loading history"
         planned = self._switch_at
@@ -225,6 +273,8 @@ class Demo:
         self._switch_at = self._bulk.load(planned, hurry_s, self._stopping)
         if self._switch_at < planned:
             self._board.note(f"loading took long: offers begin on {moment(self._switch_at):%Y-%m-%d} already")
+        if not self._stopping.is_set():
+            self._open_shop()
         wait_until_folded(self._samples, self._board.counts.accepted)
 
     def _kill_half_way(self) -> None:

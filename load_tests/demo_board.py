@@ -47,6 +47,8 @@ class Counts(Struct):
     baskets: int = 0
     spend_minor: int = 0
     shopper_spend_minor: int = 0
+    shop_spend_minor: int = 0
+    shop_orders: int = 0
     decided: int = 0
     shown: int = 0
     clicked: int = 0
@@ -93,6 +95,12 @@ class Board:
             self.counts.baskets += 1
             self.counts.spend_minor += paid_minor
             return self._showings.bought(customer, at, categories)
+
+    def sold_in_shop(self, paid_minor: int, orders: int = 0) -> None:
+        """Somebody with a browser bought something, or the history of an account was filled in."""
+        with self._lock:
+            self.counts.shop_spend_minor += paid_minor
+            self.counts.shop_orders += orders
 
     def answered(self, ms: float, degraded: tuple[str, ...], reason: str) -> None:
         """A decision was answered after `ms` at the caller."""

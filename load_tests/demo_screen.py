@@ -20,6 +20,8 @@ from load_tests.shoppers.truth import Truth, Worth
 SAY_EVERY_S: Final = 5.0
 STORY_LINES, NOTE_LINES = 12, 6
 _RECENT: Final = 500
+OPEN: Final = "open"
+"""The phase in which the replay has ended and the shop goes on."""
 
 
 class Screen(Protocol):
@@ -52,6 +54,8 @@ class _Plain:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._noted, self._told = len(notes), len(story)
         now = time.monotonic()
+        if self._board.phase == OPEN:
+            return
         if now - self._said_s >= SAY_EVERY_S:
             self._said_s = now
             self._console.print(state_line(self._board), markup=False, highlight=False, soft_wrap=True)
@@ -71,7 +75,7 @@ class _Live:
         parts.append(
             Panel(
                 _uncut(notes[-NOTE_LINES:]),
-                title="keys: c complain, r revoke consent, k kill the engine",
+                title="keys: c complain, r revoke consent, k kill the engine, s keep the shop open at the end",
                 title_align="left",
             )
         )

@@ -44,7 +44,7 @@ def figures(board: Board, truth: Truth, outcome: Outcome) -> dict[str, Any]:
     counts, watched, totals = board.counts, board.watched, outcome.totals
     middle, high = board.latency()
     held = totals.spend.get(CURRENCY, 0)
-    sent = counts.spend_minor + counts.shopper_spend_minor
+    sent = counts.spend_minor + counts.shopper_spend_minor + counts.shop_spend_minor
     played = board.played()
     by_arm = {arm.name: arm for arm in board.arms}
     return {
@@ -87,6 +87,8 @@ def figures(board: Board, truth: Truth, outcome: Outcome) -> dict[str, Any]:
             "currency": CURRENCY,
             "data_minor": counts.spend_minor,
             "shoppers_minor": counts.shopper_spend_minor,
+            "shop_minor": counts.shop_spend_minor,
+            "shop_orders": counts.shop_orders,
             "regulars_minor": held,
             "difference_minor": held - sent,
         },
@@ -139,11 +141,14 @@ def _how_well(told: dict[str, Any], outcome: Outcome) -> list[str]:
 def _agreement(told: dict[str, Any]) -> list[str]:
     offers, spend = told["offers"], told["spend"]
     counted = offers["counted_by_regulars"]
-    amounts = {name: to_major(spend[f"{name}_minor"], CURRENCY) for name in ("data", "shoppers", "regulars", "difference")}
+    names = ("data", "shoppers", "shop", "regulars", "difference")
+    amounts = {name: to_major(spend[f"{name}_minor"], CURRENCY) for name in names}
     return [
         f"Hits counted from the data {offers['redeemed']:,}; redeemed as Regulars counted {counted['redeemed']:,};"
-        f" difference {counted['redeemed'] - offers['redeemed']:,}",
-        f"Spend in the data {amounts['data']} {CURRENCY}, and {amounts['shoppers']} {CURRENCY} of simulated orders;"
+        f" difference {counted['redeemed'] - offers['redeemed']:,}"
+        + (f"; {spend['shop_orders']} orders in the web shop are counted there only" if spend["shop_orders"] else ""),
+        f"Spend in the data {amounts['data']} {CURRENCY}, {amounts['shoppers']} {CURRENCY} of simulated orders, and"
+        f" {amounts['shop']} {CURRENCY} of the web shop with its accounts;"
         f" spend in Regulars {amounts['regulars']} {CURRENCY}; difference {amounts['difference']} {CURRENCY}",
     ]
 
