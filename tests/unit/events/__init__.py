@@ -1,0 +1,1 @@
+"""What single messages of other people mean, dialect by dialect."""
