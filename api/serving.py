@@ -36,7 +36,7 @@ from api.timing import Timing
 from engine.decisioning.decide import decide, decide_all
 from engine.decisioning.decision import Decision
 from engine.decisioning.explanation import Explained, explain
-from engine.decisioning.ledger import Refusal
+from engine.decisioning.ledger import Refusal, decode_ledger, with_contacts
 from engine.decisioning.occasions import held_back
 from engine.decisioning.profiling import may_profile, permitted
 from engine.decisioning.service import NO_STATES, states_of
@@ -47,7 +47,6 @@ from engine.features.base import Request as Moment
 from engine.features.vector import read_all
 from engine.ids import shard_of
 from engine.profiles.profile import Part
-from engine.store import keys
 from engine.store.redis_ledger import (
     Commitment,
     Committed,
@@ -124,21 +123,27 @@ class Serving:
         return [question for question in questions if not question.given_up and question.earlier is None]
 
     async def _elsewhere(self, questions: Sequence[Question]) -> None:
-        """Reads those again who have other identities, with what is underway to these: a refusal counts under any name.
+        """Reads those again who have other identities, with what is underway to these and was seen under them: a refusal and a
+        contact count under any name.
 
         All of it at one instant: what left one identity in the meantime would be seen nowhere.
         """
         others = [(question, question.customer.elsewhere) for question in questions if question.customer is not None]
         names = [
-            (*names_of(question.shard, question.key), *(keys.pending(shard_of(key, question.shards), key) for key in some))
+            (
+                *names_of(question.shard, question.key),
+                *(name for key in some for name in names_of(shard_of(key, question.shards), key)[1:]),
+            )
             for question, some in others
         ]
         values = iter(await self._read([name for some in names for name in some]))
         for (question, _), some in zip(others, names, strict=True):
-            stored, pending, ledger, *waiting = [next(values) for _ in some]
-            riding = (*question.riding, *(event for raw in waiting for event in underway(raw)))
+            stored, pending, ledger, *more = [next(values) for _ in some]
+            riding = (*question.riding, *(event for raw in more[::2] for event in underway(raw)))
             with suppress(StoredFormatError):
-                question.customer = known(question.key, stored, pending, ledger, riding)
+                customer = known(question.key, stored, pending, ledger, riding)
+                elsewhere = [decode_ledger(raw) for raw in more[1::2] if raw]
+                question.customer = replace(customer, ledger=with_contacts(customer.ledger, elsewhere))
 
     async def _commit_together(self, questions: Sequence[Question]) -> None:
         """Admits in one call whatever needs nothing but its own customer's slot."""

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.errors import StoredFormatError
 from engine.moments import DAY, Millis
@@ -126,6 +127,12 @@ def decode_ledger(blob: bytes | None, key: str = "ledger") -> Ledger:
         return _decoder.decode(blob)
     except msgspec.DecodeError as error:
         raise StoredFormatError(key, str(error)) from None
+
+
+def with_contacts(ledger: Ledger, others: Iterable[Ledger]) -> Ledger:
+    """With what the customer has seen under other identities, since a cap counts people; reservations stay where they are."""
+    seen = tuple(entry for other in others for entry in other.entries if entry.state != RESERVED)
+    return replace(ledger, entries=(*seen, *ledger.entries)) if seen else ledger
 
 
 def counts(entry: Entry, now: int) -> bool:

@@ -161,6 +161,22 @@ def test_a_refusal_stays_with_both_when_they_are_parted(client: Client, redis_ur
     assert [each["consent"]["marketing"]["status"] for each in (view(client), alone)] == ["revoked", "revoked"]
 
 
+def test_a_cap_counts_what_was_seen_under_any_name_of_a_customer(client: Client, redis_url: str) -> None:
+    def asked(**who: str) -> list[str]:
+        return shown(client.post("/v1/decisions", json={**who, "placements": [{"name": "till"}], "exclude": ["coffee"]}))
+
+    send(client, consent("granted", "c-1", loyalty_id="c-9"), consent("granted", "c-2", **VICTIM))
+    settle(redis_url)
+
+    assert asked(loyalty_id="c-9") == ["once"]
+    send(client, event("identity_linked", "l", 2, loyalty_id="c-9", **VICTIM))
+    settle(redis_url)
+    assert asked(**VICTIM) == asked(loyalty_id="c-9") == []
+    send(client, event("identity_unlinked", "n", 3, loyalty_id="c-9", **VICTIM))
+    settle(redis_url)
+    assert (asked(**VICTIM), asked(loyalty_id="c-9")) == (["once"], [])
+
+
 def state(redis_url: str, *names: str) -> dict[bytes, bytes]:
     """All bytes that Redis holds of these customers, but for dead letters, which are of nobody."""
     raw = sync_redis.Redis.from_url(redis_url)
