@@ -11,7 +11,7 @@ from engine.store.redis_writer import RedisStore
 from tests.integration.api_client import SHARDS, api_client, fold, write_catalogue
 
 STORES = "stores:\n  s-1: {zone: Europe/Vienna, currency: EUR, name: Vienna}\n"
-KEYS = {"web_keys": ("page",), "write_keys": ("till",), "secret_keys": ("all",)}
+KEYS: dict[str, Any] = {"web_keys": ("page",), "write_keys": ("till",), "secret_keys": ("all",)}
 
 
 @pytest.fixture
