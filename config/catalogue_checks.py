@@ -65,6 +65,9 @@ def _offer(offer: Offer, policy: Policy) -> Iterator[tuple[str, str]]:
     for at, name in enumerate(offer.placements):
         if name not in policy.placements:
             yield f"placements[{at}]", _no_placement(name, policy)
+    there = {policy.placements[name].stage for name in offer.placements if name in policy.placements}
+    if offer.stages and there and there.isdisjoint(offer.stages):
+        yield "stages", f"none of its placements is {' or '.join(offer.stages)}: they are {' or '.join(sorted(there))}"
     if offer.kind == "fallback" and (offer.stock is not None or offer.coupons is not None or offer.caps):
         yield "kind", "a fallback always has to be there: it cannot have stock or caps"
     if offer.coupons is not None:

@@ -105,15 +105,15 @@ def _columns(
         purpose_mask=tuple(
             mask([offer.kind in ASKS_CONSENT and offer.purpose == purpose for offer in offers]) for purpose in purposes
         ),
-        placement={name: mask([name in offer.placements for offer in offers]) for name in policy.placements},
+        placement={name: mask([_stands(offer, name, place) for offer in offers]) for name, place in policy.placements.items()},
         channel={name: mask([allowed is None or name in allowed for allowed in channels]) for name in named},
         any_channel=mask([allowed is None for allowed in channels]),
         promoted_categories=tuple(offer.promotes.categories for offer in offers),
         promoted_products=tuple(offer.promotes.named for offer in offers),
         expanding={
-            name: tuple(row for row, o in enumerate(offers) if o.promotes.expands and name in o.placements)
-            for name in policy.placements
-            if any(o.promotes.expands and name in o.placements for o in offers)
+            name: tuple(row for row, o in enumerate(offers) if o.promotes.expands and _stands(o, name, place))
+            for name, place in policy.placements.items()
+            if any(o.promotes.expands and _stands(o, name, place) for o in offers)
         },
         arms={name: _arms(name, placement, offers, campaigns) for name, placement in policy.placements.items()},
         bought_products=products,
@@ -149,11 +149,16 @@ def _columns(
     )
 
 
+def _stands(offer: Offer, name: str, placement: Placement) -> bool:
+    """Whether an offer is made in a placement: it names it, and the stage that the placement belongs to."""
+    return name in offer.placements and (not offer.stages or placement.stage in offer.stages)
+
+
 def _arms(name: str, placement: Placement, offers: Sequence[Offer], campaigns: Mapping[str, Campaign]) -> Arms:
     def is_arm(offer: Offer) -> bool:
         campaign = campaigns.get(offer.campaign or "")
         live = offer.status == "live" and (campaign is None or campaign.status == "live")
-        return live and offer.kind == "sell" and name in offer.placements
+        return live and offer.kind == "sell" and _stands(offer, name, placement)
 
     rows = [row for row, offer in enumerate(offers) if is_arm(offer)]
     arms = [offers[row] for row in rows]

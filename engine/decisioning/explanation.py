@@ -124,7 +124,10 @@ class _Teller:
             case _ if stage == HOLDOUT:
                 return "the customer is in the holdout group, which gets no personal offers"
             case _ if stage == PLACEMENT:
-                return f"not made for {self.filled.name}, only for {' or '.join(self.catalogue.offers[row].placements)}"
+                offer = self.catalogue.offers[row]
+                if self.filled.name in offer.placements:
+                    return f"not at this stage of a purchase, only {' or '.join(offer.stages)}"
+                return f"not made for {self.filled.name}, only for {' or '.join(offer.placements)}"
             case _ if stage == ELIGIBILITY:
                 return self._rule(row)
             case _ if stage == SERVICE:

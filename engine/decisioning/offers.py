@@ -20,6 +20,8 @@ ASKS_CONSENT: frozenset[Kind] = frozenset({"sell", "thank_you"})
 SERVICE_RECOVERY = "service_recovery"
 """The tag of an offer that may be made while a complaint is open."""
 
+Stage = Literal["pre_transaction", "in_transaction", "post_transaction"]
+"""Where somebody stands in a purchase; each placement belongs to one."""
 Identifier = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Instant = Annotated[int, Meta(extra={"written": "instant"}, description="a date, or an RFC 3339 time with an offset")]
@@ -130,6 +132,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     status: Literal["draft", "live", "paused"] = "live"
     starts: Instant | None = None
     ends: Annotated[int, Meta(extra={"written": "instant_end"}, description="the last day, or a time")] | None = None
+    stages: tuple[Stage, ...] = ()
+    """Only in placements of these; without, in all of its placements."""
     channels: tuple[ChannelName, ...] = ()
     locales: tuple[str, ...] = ()
     stock: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from engine.decisioning.conditions import Span
 from engine.decisioning.leads import LeadRules
 from engine.decisioning.loyalty import Programme
-from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Money, Share
+from engine.decisioning.offers import Cap, ChannelName, Identifier, JustBought, Money, Share, Stage
 from engine.decisioning.service import ServiceRule
 from engine.models.segments import SegmentRule
 
@@ -23,7 +23,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     """
 
     channel: ChannelName | None = None
-    stage: Literal["pre_transaction", "in_transaction", "post_transaction"] = "pre_transaction"
+    stage: Stage = "pre_transaction"
     max: Annotated[int, Meta(ge=1, le=50)] = 1
     shown_when: Literal["viewed", "decided"] = "viewed"
     sticky_seconds: Annotated[int, Meta(ge=0, le=86_400 * 30)] = 0

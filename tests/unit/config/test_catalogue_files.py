@@ -133,6 +133,17 @@ offers:
             "placements: [home_hero, till]",
             "offers[0].placements[0]: there is no placement 'til' in policy.yaml (did you mean 'till'?)",
         ),
+        (
+            "placements: [home_hero, till]\n    stages: [post_transaction]",
+            "placements: [home_hero, till]",
+            "offers[0].stages: none of its placements is post_transaction: they are pre_transaction",
+        ),
+        (
+            "placements: [home_hero, till]\n    stages: [post_transactions]",
+            "placements: [home_hero, till]",
+            "offers[0].stages[0]: expected one of pre_transaction, in_transaction, post_transaction,"
+            " found 'post_transactions' (did you mean 'post_transaction'?)",
+        ),
         ("kind: fallback", "kind: sell", "offers[0].kind: a fallback always has to be there: it cannot have stock or caps"),
         (
             "promotes: {}",
