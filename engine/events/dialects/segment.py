@@ -13,6 +13,7 @@ import msgspec
 
 from engine.errors import Rejected
 from engine.events.base import CHANNELS
+from engine.events.decode import payload_hash
 from engine.events.dialects.base import Dialect, Part
 from engine.events.dialects.exact import plain, read_exactly
 from engine.events.dialects.shop_words import MESSAGES, OFFERS, ONE_PRODUCT, attribution, body_of, event_type, is_name, snake
@@ -32,7 +33,6 @@ _OF_DEVICE: Final = ("type", "manufacturer", "model", "name")
 MOST_LINES: Final = 50
 _LONGEST: Final = 200
 _OF_EACH_LINE: Final = ("currency", "cart_id", "list_id")
-_NEITHER: Final = "give `messageId` or `timestamp`: without both a retry cannot be told from a second event"
 
 
 class _Batch(msgspec.Struct):
@@ -92,10 +92,18 @@ def _taken_apart(raw: bytes, call: str) -> tuple[Iterable[bytes], Shared]:
 
 def _parts(raw: bytes, place: int, shared: Shared) -> list[Part]:
     try:
-        first, *others = _natives(read_exactly(raw), shared)
+        first, *others = map(_known_by_itself, _natives(read_exactly(raw), shared))
         return [Part(raw, first, place), *(Part(msgspec.json.encode(native), native, place) for native in others)]
-    except (ValueError, RecursionError, OverflowError) as error:
+    except (ValueError, RecursionError, OverflowError, TypeError) as error:
         return [Part(raw, _unreadable(error), place)]
+
+
+def _known_by_itself(native: dict[str, Any] | Rejected) -> dict[str, Any] | Rejected:
+    """A message that carries neither id nor time, as whoever writes one by hand may leave them out, is known by what it says:
+    it can be sent again after no answer, and counts once."""
+    if isinstance(native, Rejected) or "id" in native or "time" in native:
+        return native
+    return {"id": f"h-{payload_hash(native).hex()}", **native}
 
 
 def _unreadable(error: Exception) -> Rejected:
@@ -112,8 +120,6 @@ def _natives(message: object, shared: Shared) -> list[dict[str, Any] | Rejected]
         return [Rejected("schema.type", "`batch` is a list of messages, and none of them a batch", "batch")]
     call = message.get("type") or shared.call or _guessed(message)
     native = _envelope(message, shared)
-    if "id" not in native and "time" not in native:
-        return [Rejected("schema.missing", _NEITHER, "messageId")]
     match call:
         case "track":
             return _tracked(native, message)

@@ -213,7 +213,6 @@ def test_what_a_batch_says_once_is_said_of_each_of_its_messages() -> None:
         ({"type": "alias"}, "schema.missing", "previousId"),
         ({"type": "alias", "previousId": "a", "userId": None}, "schema.missing", "userId"),
         ({"type": "page", "userId": ""}, "schema.missing", "user_id"),
-        ({"type": "page", "messageId": None}, "schema.missing", "messageId"),
         ({"type": "dance"}, "schema.type", "type"),
         ({"event": "Offer Decided"}, "type.reserved", "type"),
         ({"event": "Left", "timestamp": "yesterday"}, "schema.time", "time"),
@@ -226,3 +225,13 @@ def test_what_cannot_be_used_says_why(message: dict[str, Any], code: str, field:
 
     assert isinstance(found, Rejected)
     assert (found.code, found.field) == (code, field)
+
+
+def test_a_message_without_id_and_time_is_known_by_what_it_says() -> None:
+    said = {"messageId": None, "event": "Left", "properties": {"door": "north"}}
+
+    first, again = one({**said, "sentAt": "2026-03-01T09:00:00Z"}), one(said)
+    other = one({**said, "properties": {"door": "south"}})
+
+    assert first.id == again.id != other.id
+    assert rfc3339(time_of(first)) == "2026-03-01T10:00:00.000Z"
