@@ -25,10 +25,11 @@ FEWEST_TOGETHER = 2
 
 
 class Along(Struct, frozen=True):
-    """In how many of so many baskets with a product each other one was."""
+    """In how many of so many baskets with a product each other one was; `often` are those that were there more than by chance."""
 
     baskets: int = 0
     counts: Mapping[str, int] = {}
+    often: tuple[tuple[str, int], ...] = ()
 
     def most(self, number: int) -> list[tuple[str, int]]:
         """The most frequent, ties by name."""
@@ -78,24 +79,24 @@ class Together:
                 for name in basket:
                     counts[name] = counts.get(name, 0) + 1
             counts.pop(product, None)
-            found = self._found[product] = Along(len(holding), counts)
+            often = tuple([(name, count) for name, count in counts.items() if count >= FEWEST_TOGETHER])
+            found = self._found[product] = Along(len(holding), counts, often)
         return found
 
     def ranked(self, products: Sequence[str]) -> list[tuple[str, str]]:
         """What goes along with these, best first, each with the one of them that it goes along with most."""
         scores: dict[str, float] = {}
         because: dict[str, tuple[float, str]] = {}
-        for product in dict.fromkeys(products):
+        mine, held, window = dict.fromkeys(products), self._held, max(len(self._window), 1)
+        for product in mine:
             along = self.along_with(product)
-            for name, count in along.counts.items():
-                if count < FEWEST_TOGETHER:
-                    continue
-                score = count / along.baskets / sqrt(self._held.get(name, 1) / max(len(self._window), 1))
+            for name, count in along.often:
+                score = count / along.baskets / sqrt(held.get(name, 1) / window)
                 scores[name] = scores.get(name, 0.0) + score
-                if score > because.get(name, (0.0, ""))[0]:
+                if name not in because or score > because[name][0]:
                     because[name] = score, product
-        mine = set(products)
-        return [(name, because[name][1]) for name in sorted(scores, key=lambda name: (-scores[name], name)) if name not in mine]
+        ordered = sorted([(-score, name) for name, score in scores.items() if name not in mine])
+        return [(name, because[name][1]) for _, name in ordered]
 
     def usual_days(self, product: str) -> float | None:
         """How long a product lasts as customers come back for it: the median; None before enough of them have."""
