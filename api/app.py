@@ -94,7 +94,7 @@ def create_app(settings: ApiSettings, redis: RedisSettings, shards: int | None =
     )
     app.router.route_class = LeanRoute
     app.state.container = container
-    opened = open_to(settings.cors_origins)
+    opened = open_to(settings.cors_origins, settings.keyless)
     app.add_middleware(opened)
     for group in GROUPS:
         group.add_routes(app, container)
