@@ -8,6 +8,7 @@ mistake and is named; others are left alone.
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _TIMES = ("updated_at", "time")
 _KNOWN = frozenset({*FIELDS, *ALIASES, *_TIMES})
 _NEAR = 0.75
+_LONGEST_NAME = 60
 _LONGEST_ROW = 20
 """Lines that one row may span, where a cell holds line breaks."""
 
@@ -170,7 +172,11 @@ def _strange(names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
 
 def _near(name: str, there: Sequence[str] | Mapping[str, Any]) -> str:
     """Which of our names was meant: one that is near and that nobody else gives."""
-    given = {ALIASES.get(one, one) for one in there if one in _KNOWN}
+    return _nearest(name[:_LONGEST_NAME], frozenset(ALIASES.get(one, one) for one in there if one in _KNOWN))
+
+
+@lru_cache(maxsize=4096)
+def _nearest(name: str, given: frozenset[str]) -> str:
     found = get_close_matches(name.lower(), [one for one in _KNOWN if ALIASES.get(one, one) not in given], n=1, cutoff=_NEAR)
     return found[0] if found else ""
 

@@ -1,5 +1,6 @@
 """Products through the API: taken in line by line, read back, counted."""
 
+from collections.abc import Sequence
 from zlib import crc32
 
 from msgspec import Struct
@@ -17,6 +18,9 @@ from engine.money import to_major
 from engine.store.redis_archive import letter_id
 from engine.store.redis_products import Held, decode_product, product_command
 from engine.store.redis_reader import append_command, dead_letter_command, refusal
+
+AT_ONCE = 250
+"""Products that are written together."""
 
 
 class ProductsReceipt(Struct, frozen=True, omit_defaults=True):
@@ -70,11 +74,23 @@ class ProductsAnswer(Struct, frozen=True):
 
 
 async def take(container: Container, feed: Feed) -> ProductsReceipt:
-    """Takes in what is right, and keeps what is wrong as dead letters. Raises `StoreUnavailable`; then nothing is known."""
+    """Takes in what is right, and keeps what is wrong as dead letters. Raises `StoreUnavailable`: then send it again.
+
+    A long feed goes out piece by piece, so that what others write finds its way in between.
+    """
+    taken, refused = 0, list[Refusal]()
+    for start in range(0, len(feed.products), AT_ONCE):
+        accepted, wrong = await _piece(container, feed.products[start : start + AT_ONCE], start)
+        taken += accepted
+        refused += wrong
+    return ProductsReceipt(taken, refused, feed.ignored)
+
+
+async def _piece(container: Container, products: Sequence[Told], first: int) -> tuple[int, list[Refusal]]:
     arrival, shards = container.now(), container.rules.shards
     taken: list[Admitted] = []
     wrong: list[tuple[int, Told, Rejected]] = []
-    for index, told in enumerate(feed.products):
+    for index, told in enumerate(products, first):
         found = told.body if isinstance(told.body, Rejected) else admit(told.body, arrival, container.stores)
         if isinstance(found, Rejected):
             wrong.append((index, told, found))
@@ -84,7 +100,7 @@ async def take(container: Container, feed: Feed) -> ProductsReceipt:
     letters = [
         dead_letter_command(crc32(told.raw) % shards, told.raw, why.code, why.field, why.detail, why.id) for _, told, why in wrong
     ]
-    answers = await container.writes.ask([*commands, *letters]) if commands or letters else []
+    answers = await container.writes.ask([*commands, *letters])
     unsaved = refusal(answers)
     if unsaved is not None:
         raise unsaved
@@ -94,7 +110,7 @@ async def take(container: Container, feed: Feed) -> ProductsReceipt:
         container.metrics.rejected(why.code)
         letter = letter_id(crc32(told.raw) % shards, name.decode())
         refused.append(Refusal(index, why.code, why.detail, _named(told), why.field.removeprefix("data."), letter))
-    return ProductsReceipt(len(taken), refused, feed.ignored)
+    return len(taken), refused
 
 
 def _named(told: Told) -> str:

@@ -1,5 +1,7 @@
 """`/v1/products`: what the shop sells, told in feeds and read back."""
 
+import asyncio
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,7 +74,7 @@ def add_routes(app: FastAPI, container: Container) -> None:
         _need_write(container.access.caller(header(request.scope, b"authorization")))
         body = await body_of(request, container.settings.max_body_bytes)
         kind, arrival = header(request.scope, b"content-type"), rfc3339(container.now())
-        feed = feed_of(body, kind, container.rules.most_items, arrival)
+        feed = await asyncio.to_thread(feed_of, body, kind, container.rules.most_items, arrival)
         return JsonAnswer(schemas.encode(await take(container, feed)), 202)
 
     async def count(request: Request) -> JsonAnswer:
