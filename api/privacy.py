@@ -13,6 +13,7 @@ from api.customer_state import Known, known, names_of
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import decode_canonical, encode_canonical
+from engine.events.routing import route
 from engine.ids import CustomerKey, erased_name, shard_of
 from engine.shards.timeline import read_touch_point
 from engine.store import keys
@@ -48,26 +49,28 @@ async def erased_as(ask: Ask, key: CustomerKey) -> bytes:
 
 
 async def held(ask: Ask, shards: int, key: CustomerKey, found: Known) -> AsyncIterator[bytes]:
-    """Everything held, as lines of JSON: the profile, the ledger, and each event and decision that is still kept."""
-    shard = shard_of(key, shards)
+    """Everything held, as lines of JSON: the profile, the ledger, and under each identity the events and decisions still kept."""
+    names = sorted({key, *found.profile.parts})
     yield _line("profile", msgspec.to_builtins(found.profile, builtin_types=(bytes,)))
     yield _line("ledger", msgspec.to_builtins(found.ledger))
-    for name in sorted({key, *found.profile.parts}):
+    for name in names:
         (lines,) = await ask([("LRANGE", keys.timeline(shard_of(name, shards), name), 0, -1)])
         for raw in lines:
             yield _line("timeline", msgspec.structs.asdict(read_touch_point(raw)))
-    async for fields in _pages(ask, keys.events(shard)):
-        if fields.get(b"k") == key.encode() and b"e" in fields:
+    seen: set[tuple[str, str]] = set()
+    stored_as = {name.encode() for name in names}
+    for shard in sorted({shard_of(name, shards) for name in names}):
+        async for fields in _pages(ask, keys.events(shard)):
+            event = decode_canonical(fields.get(b"e", b"")) if fields.get(b"k") in stored_as else None
+            if event is None or isinstance(event, Rejected) or route(event) not in names or (event.source, event.id) in seen:
+                continue
+            # One that was passed on to the customer lies in two shards.
+            seen.add((event.source, event.id))
             yield _line("event", orjson.Fragment(fields[b"e"]))
-    async for fields in _pages(ask, keys.decisions(shard)):
-        event = decode_canonical(fields.get(b"d", b""))
-        if not isinstance(event, Rejected) and _is_of(event, key):
-            yield _line("decision", orjson.Fragment(encode_canonical(event)))
-
-
-def _is_of(event: Any, key: CustomerKey) -> bool:
-    kind, _, name = key.partition(":")
-    return bool({"u": event.user_id, "l": event.loyalty_id, "a": event.anonymous_id}.get(kind) == name)
+        async for fields in _pages(ask, keys.decisions(shard)):
+            event = decode_canonical(fields.get(b"d", b""))
+            if not isinstance(event, Rejected) and route(event) in names:
+                yield _line("decision", orjson.Fragment(encode_canonical(event)))
 
 
 def _line(kind: str, value: Any) -> bytes:

@@ -98,7 +98,9 @@ def life(seed: int, count: int, unlinks: bool = True, crossing: bool = True) -> 
             log.append(said("identity_linked", index, at, USER, chance.choice([device, CARD])))
         elif draw_of < 0.20 and unlinks:
             log.append(said("identity_unlinked", index, at, USER, chance.choice([device, CARD])))
-        elif draw_of < 0.24:
+        elif draw_of < 0.22:
+            log.append(happening(index, at, {**CARD, **device}, chance, in_full=not crossing))
+        elif draw_of < 0.26:
             log.append(happening(index, at, {**OTHER, **device}, chance, in_full=not crossing))
         elif draw_of < 0.40:
             log.append(

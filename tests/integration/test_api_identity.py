@@ -98,6 +98,8 @@ def test_what_was_joined_is_told_with_the_events_that_said_so_and_goes_apart_aga
     send(client, event("page_viewed", "login", 3, anonymous_id="a-1", **VICTIM))
     settle(redis_url)
     assert view(client)["purchases"]["spend_minor"] == 3_000
+    events = [json.loads(line) for line in client.get("/v1/customers/u-1/export").text.splitlines() if '"event"' in line[:20]]
+    assert sorted(one["value"]["id"] for one in events if not one["value"]["id"].startswith("segment")) == ["g-1", "login", "o-1"]
     assert view(client, path="/identities")["identities"] == [
         {
             "kind": "anonymous",
@@ -124,6 +126,7 @@ def test_what_was_joined_is_told_with_the_events_that_said_so_and_goes_apart_aga
     assert [(one["what"], one["event_id"]) for one in told["changes"]] == [
         ("linked", "login"), ("joined", "login"), ("unlinked", "desk-1"), ("parted", "desk-1"),
     ]  # fmt: skip
+    assert '"g-1"' not in client.get("/v1/customers/u-1/export").text
     exported = client.get("/v1/customers/u-1/export").text
     assert "desk-1" in exported
     assert "parted" in exported

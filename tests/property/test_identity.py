@@ -10,7 +10,7 @@ from engine.profiles.profile import Profile
 from tests.identities import CARD, LAPTOP, TABLET, folded_alone, key_of, lives, readings, run, said_at_last
 
 LIMITED = settings(max_examples=60, deadline=None)
-ANN, BOB = "u:ann", "u:bob"
+ANN, BOB, CARDS = "u:ann", "u:bob", key_of(CARD)
 
 
 def holders(profiles: dict[str, Profile]) -> dict[str, str]:
@@ -50,10 +50,11 @@ def test_who_was_taken_apart_again_reads_as_if_they_had_never_been_joined(log: l
 def test_an_identity_is_where_it_was_said_to_belong(log: list[dict[str, Any]], seed: int) -> None:
     profiles = run(log, seed).profiles()
     held = holders(profiles)
-    said = {user: said_at_last(log, user) for user in (ANN, BOB)}
+    said = {user: said_at_last(log, user) for user in (ANN, BOB, CARDS)}
 
     for key in map(key_of, (TABLET, LAPTOP, CARD)):
         claimed = {user for user in said if said[user].get(key)}
+        claimed |= {held.get(CARDS, CARDS)} if CARDS in claimed else set()
         assert [key in profile.parts for profile in profiles.values()].count(True) <= 1
         never_parted = len(claimed) == 1 and not any(said[user].get(key) is False for user in said)
         if never_parted or held.get(key, key) != key:

@@ -18,6 +18,7 @@ from engine.profiles.browsing import Browsing, InCart
 from engine.profiles.consent import Consents, Statement
 from engine.profiles.habits import MOST_NAMES, Habits
 from engine.profiles.identity import Identity
+from engine.profiles.links import Awaited, Change, Link, Links
 from engine.profiles.offer_history import MOST_OPEN, OfferHistory, OpenOffer, Tally
 from engine.profiles.profile import Part, Profile
 from engine.profiles.purchases import LAST, LAST_WITH_PRODUCTS, Purchase, Purchases
@@ -37,7 +38,7 @@ LIMITED = settings(max_examples=30, deadline=None)
 NOW = Millis(START + 400 * DAY)
 STORED: list[Any] = [
     Profile, Part, Identity, Purchases, Purchase, Browsing, InCart, OfferHistory, OpenOffer, Tally, Service, Complaint,
-    Consents, Statement, Habits, ShardRecord, Totals, Waiting,
+    Consents, Statement, Habits, ShardRecord, Totals, Waiting, Links, Link, Change, Awaited,
 ]  # fmt: skip
 
 
