@@ -19,6 +19,7 @@ from engine.decisioning.profit import profit_of
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.decisioning.shelf import Expansion, Shelf
 from engine.decisioning.situation import CartLine, PlacementRequest
+from engine.decisioning.stocktaking import as_on_shelf
 from engine.events.decode import Store
 from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import NAMES, Vector
@@ -123,7 +124,9 @@ def basis_of(
 ) -> Basis:
     """Everything worked out that no request changes. Before labels have matured, churn and purchase go by how the customers of
     this shop buy, as the value model has it."""
-    catalogue, value = loaded.catalogue, value or ValueScorer()
+    shelf, value = shelf or Shelf(), value or ValueScorer()
+    catalogue = as_on_shelf(loaded.catalogue, shelf)
+    loaded = msgspec.structs.replace(loaded, catalogue=catalogue)
     churn = churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days)
     purchase = purchase or PurchaseScorer(NAMES)
     return Basis(
@@ -143,5 +146,5 @@ def basis_of(
             "catalogue": catalogue.version,
         },
         stores={name: Store(store.zone, store.currency, store.name) for name, store in loaded.stores.items()},
-        shelf=shelf or Shelf(),
+        shelf=shelf,
     )

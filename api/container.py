@@ -27,6 +27,7 @@ from api.stock import Stock
 from api.timing import Timing
 from config.settings import ApiSettings, EngineSettings, RedisSettings
 from engine.decisioning.pools import Pool
+from engine.decisioning.stocktaking import as_on_shelf
 from engine.errors import RegularsError, StoreUnavailable
 from engine.events.decode import Store
 from engine.models.lift import EVERYTHING
@@ -140,7 +141,7 @@ class Container:
             (self.settings.snapshot_poll_ms / 1000, self._look_for_snapshots),
             (self.settings.catalogue_poll_s, self.reload),
             (LOOK_S, self._look),
-            (GOODS_LOOK_S, self.goods.look),
+            (GOODS_LOOK_S, self._look_at_goods),
             (LIFT_LOOK_S, self._look_at_lift),
         ):
             self._beside.append(asyncio.create_task(_again_and_again(every_s, look)))
@@ -160,6 +161,13 @@ class Container:
 
     async def _look_for_snapshots(self) -> None:
         if await self.snapshots.look():
+            self._renew()
+
+    async def _look_at_goods(self) -> None:
+        before = self.goods.shelf.version
+        await self.goods.look()
+        catalogue = self.basis.loaded.catalogue
+        if self.goods.shelf.version != before and as_on_shelf(catalogue, self.goods.shelf) is not catalogue:
             self._renew()
 
     async def reload(self) -> None:

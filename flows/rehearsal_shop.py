@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from config.catalogue_files import Loaded, load_catalogue
 from engine.decisioning.in_tier import TierTable
@@ -16,6 +17,7 @@ from engine.decisioning.offer_features import OFFER_NAMES
 from engine.decisioning.profit import profit_of
 from engine.decisioning.scoring import Scorers, scorers_for
 from engine.decisioning.shelf import Shelf
+from engine.decisioning.stocktaking import as_on_shelf
 from engine.features.affinity import CROSS_NAMES
 from engine.features.companions import NOTHING_KNOWN
 from engine.features.vector import FINGERPRINT, NAMES, Vector
@@ -80,6 +82,8 @@ def shop_of(folder: Path, published: Callable[[str], bytes | None]) -> Shop:
 
 def shop_with(loaded: Loaded, published: Callable[[str], bytes | None], shelf: Shelf | None = None) -> Shop:
     """The same for what is loaded already. A snapshot that does not fit this version is as none."""
+    shelf = shelf or Shelf()
+    loaded = replace(loaded, catalogue=as_on_shelf(loaded.catalogue, shelf))
     churned, bought, offers, worth = (_snapshot(published(name)) for name in (CHURN, PURCHASE, NEXT_BEST_OFFER, LIFETIME_VALUE))
     value = ValueScorer(worth) if worth is not None else ValueScorer()
     try:
@@ -98,7 +102,7 @@ def shop_with(loaded: Loaded, published: Callable[[str], bytes | None], shelf: S
         churn=churn.among(value.buying),
         purchase=PurchaseScorer(NAMES, bought).among(value.buying),
         value=value,
-        shelf=shelf or Shelf(),
+        shelf=shelf,
     )
 
 

@@ -105,6 +105,8 @@ class Columns(Struct, frozen=True, eq=False):
     any_channel: BoolArray
     promoted_categories: tuple[tuple[str, ...], ...]
     promoted_products: tuple[tuple[str, ...], ...]
+    gone: BoolArray
+    """Offers of named products of which none can be bought at the moment."""
     expanding: Mapping[str, tuple[int, ...]]
     """Placement → rows of which the products are found when it is decided; placements without any are absent."""
     arms: Mapping[str, Arms]

@@ -110,6 +110,7 @@ def _columns(
         any_channel=mask([allowed is None for allowed in channels]),
         promoted_categories=tuple(offer.promotes.categories for offer in offers),
         promoted_products=tuple(offer.promotes.named for offer in offers),
+        gone=mask([False] * len(offers)),
         expanding={
             name: tuple(row for row, o in enumerate(offers) if o.promotes.expands and _stands(o, name, place))
             for name, place in policy.placements.items()

@@ -17,6 +17,8 @@ from engine.decisioning.situation import Situation
 from engine.features.affinity import habits_of
 from engine.moments import DAY, rfc3339
 
+MOST_NAMED = 3
+
 
 class Status:
     """Drafts and paused offers wait, also when their campaign does."""
@@ -172,6 +174,21 @@ class NotJustBought:
                             yield row, f"bought {max(age, 0) / DAY:.1f} days ago"
 
 
+class OnShelf:
+    """What an offer names can be bought, some of it at least."""
+
+    def concerns(self, columns: Columns) -> bool:
+        return bool(columns.gone.any())
+
+    def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:  # noqa: ARG002
+        there: BoolArray = ~columns.gone
+        return there
+
+    def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:  # noqa: ARG002
+        names = catalogue.columns.promoted_products[row]
+        return f"{names[0]} is not available" if len(names) == 1 else f"none of {', '.join(names[:MOST_NAMED])} is available"
+
+
 class Found:
     """Where the products of an offer are found when it is decided, some have to be found."""
 
@@ -269,7 +286,18 @@ def _without(columns: Columns, rows: Sequence[list[int]]) -> BoolArray:
     return mask
 
 
-RULES: tuple[Rule, ...] = (Status(), Dates(), Channels(), Locales(), Excluded(), NotJustBought(), Found(), Dismissed(), Written())
+RULES: tuple[Rule, ...] = (
+    Status(),
+    Dates(),
+    Channels(),
+    Locales(),
+    Excluded(),
+    NotJustBought(),
+    OnShelf(),
+    Found(),
+    Dismissed(),
+    Written(),
+)
 """In the order in which a reason is named where several apply."""
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.offers import JustBought, Offer
 from engine.decisioning.policy import Policy
-from engine.decisioning.shelf import Expansion, Shelf, Suggested
+from engine.decisioning.shelf import Expansion, Shelf, Suggested, mean_margin
 from engine.decisioning.situation import CartLine, PlacementRequest
 from engine.events.products import ProductFacts
 from engine.moments import DAY
@@ -95,19 +95,18 @@ def _expansion(offer: Offer, catalogue: Catalogue, policy: Policy, shelf: Shelf,
     along = promotes.expands == "bought_together"
     chosen = _along(shelf, customer, rule) if along else _due(shelf, customer, rule)
     shown: list[Suggested] = []
-    margins: list[int] = []
+    found: list[ProductFacts] = []
     for facts, because in chosen:
         if promotes.categories and facts.category not in promotes.categories:
             continue
         shown.append(Suggested(facts.product_id, facts.title, facts.price, facts.currency, facts.image, facts.url, because))
-        if facts.cost is not None and facts.currency == catalogue.currency:
-            margins.append(facts.price - facts.cost)
+        found.append(facts)
         if len(shown) == promotes.most:
             break
     if not shown:
         why = _nothing_along(customer) if along else _nothing_due(shelf, customer, rule)
         return Expansion(words=why + (f" in {' or '.join(promotes.categories)}" if promotes.categories else ""))
-    worth = offer.boost * max(sum(margins) / len(margins), 0.0) if margins and not offer.margin.minor else 0.0
+    worth = 0.0 if offer.margin.minor else offer.boost * mean_margin(found, catalogue.currency)
     return Expansion(tuple(shown), worth)
 
 

@@ -3,6 +3,8 @@
 One for each process, kept up beside the requests; a decision takes from it what it needs before anything is decided.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from engine.events.costing import Costs
@@ -20,9 +22,12 @@ class Shelf:
         self.costs: Costs = {}
         self.together = Together()
         self.available = 0
+        self.version = 0
+        """Rises with every product."""
 
     def take(self, facts: ProductFacts) -> None:
         """A product as it is now."""
+        self.version += 1
         before = self.products.get(facts.product_id)
         self.available += facts.is_sold - (before is not None and before.is_sold)
         self.products[facts.product_id] = facts
@@ -41,6 +46,12 @@ class Shelf:
         """What it is called, where it is known."""
         facts = self.products.get(product_id)
         return facts.title if facts is not None else None
+
+
+def mean_margin(products: Sequence[ProductFacts], currency: str) -> float:
+    """What one of these earns in the mean, in minor units, as far as it is known; 0 where nothing is, or less."""
+    margins = [facts.price - facts.cost for facts in products if facts.cost is not None and facts.currency == currency]
+    return max(sum(margins) / len(margins), 0.0) if margins else 0.0
 
 
 class Suggested(Struct, frozen=True):

@@ -27,6 +27,7 @@ offers:
   - {id: along, kind: sell, placements: [cart], promotes: {products: bought_together, most: 2},
      content: {default: {title: Along}}}
   - {id: again, kind: sell, placements: [cart], promotes: {products: replenishment}, content: {default: {title: Again}}}
+  - {id: boil, kind: sell, placements: [hero], promotes: {products: [kettle]}, content: {default: {title: Boil}}}
   - {id: good-customers, kind: sell, placements: [hero], eligible_when: [{feature: value.profit, above: 5}], margin: 1.00 EUR,
      content: {default: {title: Thanks}}}
 """
@@ -164,11 +165,25 @@ def test_sales_carry_their_costs_and_profit_follows_returns_and_service(client: 
     second = client.get("/v1/customers/u-1").json()["value"]
 
     assert (first["profit_minor"], first["costed_share"]) == (4600 - 3000 - 600, 1.0)
-    assert set(hero) == {"good-customers"}
+    assert set(hero) == {"good-customers"}  # nobody is offered the kettle they have just bought
     assert second["margin_to_date_minor"] == 700 - 600
     assert second["cost_to_serve_minor"] == 50 + 200
     assert second["profit_minor"] == second["profit_to_date_minor"] == 100 - 250
     assert offers(asked(client, placement="hero")) == {}
+
+
+def test_a_named_product_is_worth_its_margin_and_goes_when_it_is_sold_out(client: Client, redis_url: str) -> None:
+    client.post("/v1/events", json=[consent()])
+    fold(redis_url)
+    until(lambda: "boil" in offers(asked(client, placement="hero")))
+    boil = offers(asked(client, placement="hero"))["boil"]
+    gone = {"product_id": "kettle", "title": "Kettle", "price": "39.00", "currency": "EUR", "availability": "discontinued"}
+    client.post("/v1/products", json=gone)
+    until(lambda: "boil" not in offers(asked(client, placement="hero")))
+    explained = asked(client, placement="hero", explain=True)["explanation"]
+
+    assert boil["terms"]["value"] == "9.00"
+    assert next(one["rule"] for one in explained if one["offer_id"] == "boil") == "kettle is not available"
 
 
 def test_a_page_sees_products_and_no_figures(redis_url: str, tmp_path: Path) -> None:
