@@ -94,7 +94,8 @@ class Outgoing(Struct, frozen=True):
     """An event for another shard, relayed after the commit; the receiver knows a repeat by its fingerprint.
 
     One that is obeyed at once goes on standing beside the identity that it came to, `source`, until it stands beside the
-    receiver: then what is pending there up to `entry` is settled. Without an event nothing is passed on, and that is all.
+    receiver: then what is pending there up to `entry` is settled. Without an event nothing is passed on, and that is all. In
+    one shard both happen in the commit.
     """
 
     shard: int

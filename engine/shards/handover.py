@@ -192,14 +192,15 @@ class Handover:
         return replace(going, source=entry.key, entry=entry.id) if event.type in OBEYED_AT_ONCE else going
 
     def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
-        """What is folded is not pending any more. What is passed on is, until it has arrived; so is all that came before it."""
+        """What is folded is not pending any more, nor what the shard tells itself: the commit that passes it on puts it there.
+        What goes to another shard is, until it has arrived, and so is all that came before it."""
         if event.type not in OBEYED_AT_ONCE:
             return
-        if not profile.moved_to:
+        to = shard_of(profile.moved_to, self._shards) if profile.moved_to else commit.shard
+        if to == commit.shard:
             commit.settled.append(entry.key)
             return
         if not commit.outbox or commit.outbox[-1].entry != entry.id:
-            to = shard_of(profile.moved_to, self._shards)
             commit.outbox.append(Outgoing(to, profile.moved_to, b"", b"", entry.key, entry.id))
         commit.settled = [key for key in commit.settled if key != entry.key]
 

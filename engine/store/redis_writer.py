@@ -266,7 +266,7 @@ def leaves_something(commit: Commit) -> bool:
 
 
 def _has_to_go(one: Outgoing, shard: int) -> bool:
-    return one.shard != shard or bool(one.source) or not one.event or MARK in one.event
+    return one.shard != shard or MARK in one.event
 
 
 def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
@@ -301,6 +301,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         *sets,
         *appended,
         *deleted,
+        *(keys.pending(shard, one.key) for one in commit.outbox if one.source and not _has_to_go(one, shard)),
         *settled,
         *(keys.timeline(shard, key) for key in commit.timeline),
         *(keys.reached(shard, digest) for digest, _, _ in commit.reached),
@@ -339,7 +340,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     values.append(len(commit.outbox) - len(going))
     for one in commit.outbox:
         if not _has_to_go(one, shard):
-            values += [one.event, one.fingerprint, one.key]
+            values += [one.event, one.fingerprint, one.key, "1" if one.source else ""]
     values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
     for cell, complaint_sums in commit.complaints.items():
         values += [cell, encode_complaints(complaint_sums)]

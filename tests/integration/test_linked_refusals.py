@@ -22,7 +22,16 @@ offers:
   - {id: coffee, kind: sell, placements: [hero], margin: 1.80 EUR, content: {default: {title: Coffee}}}
   - {id: house, kind: fallback, placements: [hero], content: {default: {title: Welcome}}}
 """
-BROWSER, USER = {"anonymous_id": "b-1"}, {"user_id": "u-1"}
+USER = {"user_id": "u-1"}
+
+
+def browser(together: bool) -> str:
+    """A browser whose shard is that of the user, or another one."""
+    home = shard_of("u:u-1", SHARDS)
+    return next(name for name in map(str, range(1000)) if (shard_of(f"a:{name}", SHARDS) == home) is together)
+
+
+BROWSER, NEAR = {"anonymous_id": browser(together=False)}, {"anonymous_id": browser(together=True)}
 
 
 @pytest.fixture
@@ -34,14 +43,15 @@ def client(redis_url: str, tmp_path: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def linked(client: Client, redis_url: str) -> RedisStore:
-    """A customer and their browser, who have allowed offers; the engine is caught up."""
-    says(client, {"type": "identity_linked", "id": "link", **USER, **BROWSER})
+    """A customer and their two browsers, who have allowed offers; the engine is caught up."""
+    for who in (BROWSER, NEAR):
+        says(client, {"type": "identity_linked", "id": f"link-{who['anonymous_id']}", **USER, **who})
     says(client, consent(name="yes", **USER))
     store = RedisStore(redis_url)
     for _ in range(4):
         fold(redis_url)
         passed_on(store)
-    assert kinds(client, USER) == kinds(client, BROWSER) == ["sell"]
+    assert kinds(client, USER) == kinds(client, BROWSER) == kinds(client, NEAR) == ["sell"]
     return store
 
 
@@ -66,8 +76,8 @@ def passed_on(store: RedisStore) -> int:
 
 def pending(store: RedisStore) -> set[str]:
     """Customers for whom something has to be obeyed that no profile holds yet."""
-    names = {f"{kind}:{name}" for kind, name in (("u", "u-1"), ("a", "b-1"))}
-    return {name for name in names if store.client.exists(keys.pending(shard_of(name, SHARDS), name))}
+    names = {"user": "u:u-1", "browser": f"a:{BROWSER['anonymous_id']}", "near": f"a:{NEAR['anonymous_id']}"}
+    return {who for who, name in names.items() if store.client.exists(keys.pending(shard_of(name, SHARDS), name))}
 
 
 REFUSALS = [
@@ -92,9 +102,9 @@ def test_a_browsers_refusal_holds_for_its_user_at_every_stop_of_the_engine(
 
     nothing = ["fallback"]
     assert told == {
-        "accepted": (nothing, nothing, {"a:b-1"}),
-        "committed": (nothing, nothing, {"a:b-1"}),
-        "passed on": (nothing, nothing, {"u:u-1"}),
+        "accepted": (nothing, nothing, {"browser"}),
+        "committed": (nothing, nothing, {"browser"}),
+        "passed on": (nothing, nothing, {"user"}),
         "folded": (nothing, nothing, set()),
     }
 
@@ -114,3 +124,19 @@ def test_a_refusal_that_is_sent_twice_leaves_nothing_behind(client: Client, link
 
     assert kinds(client, USER) == ["fallback"]
     assert pending(linked) == set()
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one["type"])
+def test_in_one_shard_it_goes_over_with_the_commit(client: Client, linked: RedisStore, refusal: dict[str, Any]) -> None:
+    says(client, {"id": "no", **NEAR, **refusal})
+    told = [(kinds(client, USER), kinds(client, NEAR), pending(linked))]
+
+    owner = Owner(linked, ShardProcessor(Labels(ChurnRule()), DAY, SHARDS), range(SHARDS))
+    owner.write(owner.process(linked.read(owner.offsets, 500, 0)))
+    told.append((kinds(client, USER), kinds(client, NEAR), pending(linked)))
+    assert passed_on(linked) == 0
+    committed(linked)
+    told.append((kinds(client, USER), kinds(client, NEAR), pending(linked)))
+
+    nothing = ["fallback"]
+    assert told == [(nothing, nothing, {"near"}), (nothing, nothing, {"user"}), (nothing, nothing, set())]

@@ -1,8 +1,8 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
 --       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets, 16 days of workstations, 17 events,
---       then strings to set, strings to append to, keys to delete, pending strings to settle, timelines, sets by hashed address,
---       receipts.
+--       then strings to set, strings to append to, keys to delete, pending strings of what the shard tells itself and is
+--       obeyed at once, pending strings to settle, timelines, sets by hashed address, receipts.
 -- the last of KEYS are open leads by customer.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
@@ -75,8 +75,12 @@ for i = 1, count() do
   at = at + 6
 end
 for i = 1, count() do
-  redis.call('XADD', KEYS[17], '*', 'e', ARGV[at], 'h', ARGV[at + 1], 'k', ARGV[at + 2])
-  at = at + 3
+  local id = redis.call('XADD', KEYS[17], '*', 'e', ARGV[at], 'h', ARGV[at + 1], 'k', ARGV[at + 2])
+  if ARGV[at + 3] == '1' then
+    redis.call('APPEND', KEYS[key], id .. ' ' .. ARGV[at] .. '\n')
+    key = key + 1
+  end
+  at = at + 4
 end
 for i = 1, count() do
   redis.call('XADD', KEYS[6], '*', 'd', ARGV[at])
