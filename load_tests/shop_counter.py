@@ -58,14 +58,19 @@ class ShopClock:
 
     def __init__(self, replayed_to: Callable[[], int], over: Callable[[], bool]) -> None:
         self._replayed_to, self._over = replayed_to, over
-        self._began_at, self._began_s, self._rests_on_end = 0, 0.0, False
+        self._ahead, self._rests_on_end = 0, False
+
+    @property
+    def ahead(self) -> int:
+        """How far the shop's time is ahead of the machine's, in milliseconds: the same for an event however often it is sent."""
+        if not self._ahead or (self._over() and not self._rests_on_end):
+            self._rests_on_end = self._over()
+            self._ahead = self._replayed_to() - _clock()
+        return self._ahead
 
     def now(self) -> Millis:
         """The instant that a visitor's action is dated at."""
-        if not self._began_at or (self._over() and not self._rests_on_end):
-            self._rests_on_end = self._over()
-            self._began_at, self._began_s = max(self._replayed_to(), self._began_at), time.monotonic()
-        return Millis(self._began_at + round(1000 * (time.monotonic() - self._began_s)))
+        return Millis(_clock() + self.ahead)
 
 
 class ShopCounter:
@@ -111,12 +116,12 @@ class ShopCounter:
         """What the tag sends, dated in the shop's time. Only what a page may say is passed on."""
         self._need_open()
         events = orjson.loads(body)
-        shift = self._clock.now() - round(1000 * time.time())
+        ahead = self._clock.ahead
         for event in events:
             if event.get("type") not in WEB_TYPES:
                 raise Refused("a page does not say that")
             event.pop("sent_at", None)
-            event["time"] = rfc3339(millis(datetime.fromisoformat(event["time"])) + shift)
+            event["time"] = rfc3339(millis(datetime.fromisoformat(event["time"])) + ahead)
             self._known(event)
         return self._send(events)
 
@@ -237,6 +242,10 @@ class ShopCounter:
         with self._lock:
             answer: dict[str, Any] = self._door.post(path, body, kind, more).json()
         return answer
+
+
+def _clock() -> int:
+    return round(1000 * time.time())
 
 
 def in_arm(name: str, kind: str, policy: Policy) -> str:

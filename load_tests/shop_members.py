@@ -31,7 +31,7 @@ def members_of(
     favourites: set[str] = set()
     for household in able:
         fond = [category for category, _ in bought[household].most_common(FONDNESSES)]
-        if len(fond) < FONDNESSES or favourites.intersection(fond) or len(found) == MEMBERS:
+        if not fond or favourites.intersection(fond) or len(found) == MEMBERS:
             continue
         favourites.update(fond)
         words = " and ".join(titles[category].lower() for category in fond)

@@ -156,12 +156,17 @@
     return first ? page() : refresh();
   };
 
+  // Without consent nothing goes out but what is said of consent itself.
+  const drop = () => {
+    if (!allowed()) unsent = unsent.filter((event) => event.type === "consent_updated");
+  };
+
   const revoke = (purposes = granted()) => {
     const gone = [].concat(purposes);
     // Somebody of whom nothing was ever told has nothing to take back.
     const tellable = allowed() || visitor.user;
     for (const purpose of gone) delete visitor.said[purpose];
-    if (!allowed()) unsent = unsent.filter((event) => event.type === "consent_updated");
+    drop();
     if (tellable) for (const purpose of gone) state(purpose, "revoked");
     if (!allowed()) forget({ user: visitor.user, hash: visitor.hash });
     else remember();
@@ -378,6 +383,7 @@
   addEventListener("storage", (event) => {
     if (event.key !== VISITOR && event.key !== null) return;
     visitor = known();
+    drop();
     refresh();
   });
   document.addEventListener("click", (event) => {

@@ -27,7 +27,7 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.figures = folder / "figures.json"
-        options = ("--port", "0", "--seconds", "8", "--stay", "--data", str(folder / "data"), "--json", str(self.figures))
+        options = ("--port", "0", "--seconds", "15", "--stay", "--data", str(folder / "data"), "--json", str(self.figures))
         self.log = folder / "demo.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

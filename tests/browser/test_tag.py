@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from tests.browser.conftest import OFFERS, POLICY, SECRET_KEY, Shop, Visit, settings_for
+from tests.browser.conftest import OFFERS, POLICY, SECRET_KEY, WEB_KEY, Shop, Visit, settings_for
 from tests.e2e.running import up
 from tests.integration.api_client import write_catalogue
 
@@ -144,6 +144,19 @@ def test_a_withdrawal_in_one_tab_holds_in_the_other(shop: Shop, visit: Visit) ->
     visit.page.evaluate("() => regulars.consent.revoke()")
 
     other.locator("[data-regulars-offer]").wait_for(state="detached")
+
+
+def test_a_script_of_an_allowed_page_reaches_the_web_doors_and_no_other(shop: Shop, visit: Visit) -> None:
+    visit.page.goto(shop.page("/fetch", "A page with a client of its own"))
+    ask = (
+        "([url, body]) => fetch(url, {method: body ? 'POST' : 'GET', body,"
+        " headers: {authorization: 'Bearer " + WEB_KEY + "', 'content-type': 'application/json'}})"
+        ".then((answer) => answer.status, (error) => error.name)"
+    )
+    question = '{"anonymous_id": "a-1", "placements": [{"name": "home_hero"}]}'
+
+    assert visit.page.evaluate(ask, [f"{shop.system.url}/v1/decisions", question]) == 200
+    assert visit.page.evaluate(ask, [f"{shop.system.url}/v1/customers/u-1", None]) == "TypeError"
 
 
 def test_what_an_offer_says_stays_text(shop: Shop, visit: Visit) -> None:
