@@ -21,7 +21,7 @@ from tests.chaos.processes import Progress, Victim, wait_until
 from tests.identities import arrivals, folded_alone, life, readings
 
 SHARDS = 8
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Size(NamedTuple):

@@ -164,6 +164,24 @@ def test_a_refusal_stays_with_both_when_they_are_parted(client: Client, redis_ur
     assert [each["consent"]["marketing"]["status"] for each in (view(client), alone)] == ["revoked", "revoked"]
 
 
+def test_what_is_passed_on_within_one_shard_arrives_before_the_identity_is_given_back(client: Client, redis_url: str) -> None:
+    """What is obeyed at once goes another way than what is not."""
+    near = next(name for name in map("a-{}".format, range(100)) if shard_of(f"a:{name}", SHARDS) == shard_of("u:u-1", SHARDS))
+    send(client, event("page_viewed", "login", 1, anonymous_id=near, **VICTIM))
+    settle(redis_url)
+    send(
+        client,
+        event("complaint_filed", "k", 2, {"complaint_id": "k-1"}, anonymous_id=near),
+        event("identity_unlinked", "desk", 3, anonymous_id=near, **VICTIM),
+    )
+    settle(redis_url)
+
+    alone = client.get("/v1/customers", params={"anonymous_id": near}).json()
+    assert [each["service"]["open_complaints"] for each in (view(client), alone)] == [0, 1]
+    assert view(client, path="/identities")["identities"][0]["status"] == "unlinked"
+    assert "k-1" not in client.get("/v1/customers/u-1").text
+
+
 def test_a_cap_counts_what_was_seen_under_any_name_of_a_customer(client: Client, redis_url: str) -> None:
     def asked(**who: str) -> list[str]:
         return shown(client.post("/v1/decisions", json={**who, "placements": [{"name": "till"}], "exclude": ["coffee"]}))
