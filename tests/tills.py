@@ -83,11 +83,13 @@ def settled(
     most: int = 500,
     ours: Iterable[dict[str, Any]] = (),
     store: MemoryStore | None = None,
+    arrivals: Sequence[int] = (),
 ) -> MemoryStore:
-    """A memory store after these bodies, a minute apart, with everything passed on that shards have for each other. `ours` are
-    events of the engine's own, which come first."""
+    """A memory store after these bodies, with everything passed on that shards have for each other. `ours` are events of the
+    engine's own, which come first; without `arrivals` the bodies come in a minute apart."""
     store = store or MemoryStore()
-    arrived = [taken(body, START + 400 * DAY + index * MINUTE) for index, body in enumerate(bodies)]
+    times = arrivals or range(START + 400 * DAY, START + 900 * DAY, MINUTE)
+    arrived = [taken(body, at) for body, at in zip(bodies, times, strict=False)]
     made = [admitted(event) for body in ours if isinstance(event := decode_canonical(orjson.dumps(body)), Event)]
     store.append([entry_of(one) for one in (*made, *arrived)])
     owner = Owner(store, processor(), range(SHARDS))

@@ -1,13 +1,16 @@
 """What a shard holds for its workstations: receipts of nobody, receipts that change hands, numbers that are missing."""
 
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.features.vector import NO_REQUEST, read_features
 from engine.ids import shard_of
-from engine.moments import DAY, HOUR, MINUTE, Millis
+from engine.moments import DAY, HOUR, MINUTE, Millis, millis
 from engine.shards.popularity import Popularity
 from engine.shards.sequences import KEPT_DAYS, MOST_HOLES, Day, Numbers, field_of, listed
 from engine.store.memory import MemoryStore
@@ -157,6 +160,30 @@ def test_a_burst_that_comes_shuffled_and_twice_leaves_no_gap() -> None:
 
     assert missing(store) == {}
     assert totals(store) == (399, 39_900)
+
+
+@LIMITED
+@given(histories(), CHANCE)
+def test_a_day_offline_and_then_a_burst_leave_what_a_day_online_does(
+    history: tuple[list[dict[str, Any]], tuple[int, int], dict[str, int]], chance: Any
+) -> None:
+    log = sorted(history[0], key=lambda body: str(body["time"]))
+    burst = list(log)
+    chance.shuffle(burst)
+    times = [millis(datetime.fromisoformat(body["time"])) for body in log]
+
+    online = settled(log, arrivals=[at + 2_000 for at in times])
+    offline = settled(burst, most=7, arrivals=[times[-1] + DAY] * len(burst))
+
+    assert totals(offline) == totals(online)
+    assert {name: day.spans for name, day in days(offline).items()} == {name: day.spans for name, day in days(online).items()}
+    now = Millis(times[-1] + 2 * DAY)
+    for card in ("l:c-1", "l:c-2"):
+        mine, theirs = profile(offline, card), profile(online, card)
+        assert (mine.purchases.count, mine.purchases.spend) == (theirs.purchases.count, theirs.purchases.spend)
+        np.testing.assert_allclose(
+            read_features(mine, NO_REQUEST, now), read_features(theirs, NO_REQUEST, now), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_training_and_suspended_numbers_fill_holes_and_stretch_nothing() -> None:
