@@ -204,7 +204,8 @@ def _lift_from_till(fields: dict[str, Any], type_name: str, stores: Stores) -> N
         if all(part is not None for part in parts):
             status = data.get("status", "completed")
             aside = [] if status == "completed" else [str(status)]
-            fields["id"] = ("/".join([type_name, *map(str, parts), *aside]))[:100]
+            own = data.get("voided_on")
+            fields["id"] = ("/".join([type_name, str(own)] if own else [type_name, *map(str, parts), *aside]))[:100]
 
 
 def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:

@@ -206,6 +206,18 @@ def test_a_void_with_a_number_of_its_own_leaves_no_gap() -> None:
     assert missing(store) == {}
 
 
+def test_a_receipt_voided_twice_is_void_and_both_numbers_are_used() -> None:
+    sale = receipt(1, NOON, card="c-9")
+    undone = [void(sale, NOON + HOUR), void(sale, NOON + 2 * HOUR, "c-9")]
+    for number, one in zip((2, 3), undone, strict=True):
+        one["data"]["voided_on"] = name_of(receipt(number, NOON))
+
+    store = settled([sale, *undone, receipt(4, NOON)])
+
+    assert missing(store) == {}
+    assert totals(store) == (1, 1990)
+
+
 def test_what_a_till_tells_at_closing_time_is_held_against_its_receipts() -> None:
     sales = [receipt(number, NOON, 1000) for number in (1, 2, 3)]
     back, undone = goods_back(sales[0], 4, NOON, 400), void(sales[1], NOON + HOUR)

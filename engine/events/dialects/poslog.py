@@ -114,7 +114,10 @@ def _natives(body: Body) -> list[dict[str, Any]]:
         link = object_of(retail.get("TransactionLink"))
         worth = {"total": amount_text(abs(total), currency)} if total is not None else {}
         undone = {**head, "named": named_of(link, head["time"], "TransactionLink.")}
-        return [_event("pos_transaction_voided", "", undone, who, {**worth, "voided_on": key_of(head["named"])})]
+        own = key_of(head["named"])
+        event = _event("pos_transaction_voided", "", undone, who, {**worth, "voided_on": own})
+        # One receipt may be voided twice; each void is a transaction of its own.
+        return [{**event, "id": f"pos_transaction_voided/{own}"[:100]}]
     return _sold(head, who, goods, total, linked)
 
 
