@@ -8,7 +8,7 @@ from engine.decisioning.shelf import Shelf
 from engine.errors import StoreUnavailable
 from engine.shards.baskets import decode_basket
 from engine.store import keys
-from engine.store.redis_products import changed_command, decode_product, products_command
+from engine.store.redis_products import changed_command, count_basket, decode_product, products_command
 from engine.store.redis_reader import Refused
 
 Ask = Callable[..., Awaitable[list[Any]]]
@@ -52,8 +52,7 @@ class Goods:
         full, taken = False, 0
         for name, entries in _sound(answer) or ():
             for entry, fields in entries:
-                basket = decode_basket(fields[1])
-                self.shelf.together.add(basket.products, basket.gaps)
+                count_basket(self.shelf, fields[1])
                 self._read[name.decode()] = entry.decode()
                 taken += 1
                 if taken % BREATH == 0:

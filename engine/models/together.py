@@ -62,12 +62,20 @@ class Together:
         if len(basket) < 2:
             return
         if len(self._window) >= self._most:
-            self._forget(self._window.popleft())
+            self._forget(self._window.popleft(), oldest=True)
         self._window.append(basket)
         for name in basket:
             self._held[name] = self._held.get(name, 0) + 1
             self._holding.setdefault(name, deque(maxlen=self._most_holding)).append(basket)
             self._found.pop(name, None)
+
+    def take_back(self, products: Sequence[str]) -> None:
+        """A basket of these that was counted is not one; where none is held any more, nothing changes."""
+        basket = tuple(dict.fromkeys(products))
+        found = next((one for one in self._window if one == basket), None)
+        if found is not None:
+            self._window.remove(found)
+            self._forget(found)
 
     def along_with(self, product: str) -> Along:
         """What was in the newest baskets that hold a product."""
@@ -103,12 +111,15 @@ class Together:
         gaps = self._gaps.get(product, ())
         return float(median(gaps)) if len(gaps) >= FEWEST_GAPS else None
 
-    def _forget(self, basket: tuple[str, ...]) -> None:
+    def _forget(self, basket: tuple[str, ...], oldest: bool = False) -> None:
         for name in basket:
             self._held[name] -= 1
             holding = self._holding[name]
             if holding[0] is basket:
                 holding.popleft()
+                self._found.pop(name, None)
+            elif not oldest and any(one is basket for one in holding):
+                holding.remove(basket)
                 self._found.pop(name, None)
             if not self._held[name]:
                 del self._held[name], self._holding[name]

@@ -38,6 +38,7 @@ from engine.events.pos import (
 from engine.events.routing import admitted
 from engine.ids import digest_of, shard_of
 from engine.moments import moment
+from engine.shards import baskets
 from engine.shards.commit import Commit, Entry, Outgoing
 from engine.shards.popularity import Popularity
 from engine.shards.receipts import Receipt
@@ -153,6 +154,7 @@ class Tills:
             after = after.kept(entry.event, entry.fingerprint)
             if note.what == "sale" and not after.voided:
                 self._commit.popularity.update(self._popularity.bought(event.data.categories, note.at))
+                baskets.of_nobody(self._commit, event.data)
         self._change(note, before, after)
         return not self._passed_on(after.holder, event, entry.fingerprint, note.arrived)
 
@@ -224,6 +226,7 @@ class Tills:
             if isinstance(event, PosTransactionCompleted):
                 if not voided:
                     self._commit.popularity.update(self._popularity.taken_back(event.data.categories, receipt.at))
+                    baskets.of_nobody(self._commit, event.data, taken_back=True)
                 if note.what == "sale":
                     continue
             self._passed_on(receipt.holder, event, fingerprint, note.arrived)

@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.events.base import Event
+from engine.models.together import Together
 from engine.moments import DAY, HOUR, rfc3339
 from engine.profiles.goods import day_of, days_of, gap_days, name_of, returned_of
 from engine.profiles.profile import Part, Profile
 from engine.shards.baskets import Basket, decode_basket
+from tests import tills
 from tests.builders import SHARDS, START, bodies, entries_of, entry_of, folded, simple, taken
 
 PRODUCTS = ("p-1", "p-2", "p-3", "p-4")
@@ -190,3 +193,21 @@ def test_baskets_as_they_are_told_are_those_of_a_recount_of_the_log(log: list[di
     again = [tuple(line["product_id"] for line in lines) for lines in orders.values()]
 
     assert Counter(basket for basket in told if len(basket) > 1) == Counter(basket for basket in again if len(basket) > 1)
+
+
+@pytest.mark.parametrize("card_first", [None, False, True])
+def test_a_receipt_of_nobody_tells_its_basket_once_also_when_a_card_is_shown_for_it(card_first: bool | None) -> None:
+    one, other = tills.receipt(1, START + DAY), tills.receipt(2, START + 3 * DAY)
+    shown = [tills.card_shown(each, "c-9", START + 4 * DAY) for each in (one, other)]
+    log = [one, other] if card_first is None else [*shown, one, other] if card_first else [one, other, *shown]
+    store = tills.settled([*log, *log])
+    together = Together()
+    told = [decode_basket(raw) for shard in range(SHARDS) for raw in store.baskets[shard]]
+    for basket in sorted(told, key=lambda each: each.taken_back):
+        if basket.taken_back:
+            together.take_back(basket.products)
+        else:
+            together.add(basket.products, basket.gaps)
+
+    assert (together.baskets, together.along_with("p-1").counts) == (2, {"p-2": 2})
+    assert sum(any(basket.gaps) for basket in told) == (card_first is not None)

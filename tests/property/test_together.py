@@ -68,3 +68,21 @@ def test_a_popular_product_does_not_go_along_with_everything() -> None:
         together.add(["bag", "filter", "coffee"])
 
     assert [name for name, _ in together.ranked(["coffee"])] == ["filter", "bag"]
+
+
+@given(baskets, st.lists(st.integers(0, 59), max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_what_is_taken_back_is_as_if_it_had_never_been_told(told: list[list[str]], back: list[int]) -> None:
+    together, window = Together(), [tuple(dict.fromkeys(basket)) for basket in told if len(set(basket)) > 1]
+    for basket in told:
+        together.add(basket)
+    for place in back:
+        basket_back = tuple(dict.fromkeys(told[place])) if place < len(told) else ("a", "z")
+        together.take_back(basket_back)
+        if basket_back in window:
+            window.remove(basket_back)
+
+    assert together.baskets == len(window)
+    for name in NAMES:
+        along = together.along_with(name)
+        assert (along.baskets, dict(along.counts)) == recounted(window, name, 256)
