@@ -6,7 +6,6 @@ from typing import Any
 
 from engine.decisioning.shelf import Shelf
 from engine.errors import StoreUnavailable
-from engine.shards.baskets import decode_basket
 from engine.store import keys
 from engine.store.redis_products import changed_command, count_basket, decode_product, products_command
 from engine.store.redis_reader import Refused
