@@ -40,7 +40,9 @@ TAGS: Final = {
 SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a web, write or secret key"},
     "basic": {"type": "http", "scheme": "basic", "description": "the key as user name, without a password"},
+    "address": {"type": "apiKey", "in": "query", "name": "key", "description": "a web key, where a page can send no header"},
 }
+_ADDRESSED: Final = ("/v1/events", "/v1/decisions", "/v1/offers")
 _OPEN: Final = ("/livez", "/readyz", "/metrics", "/preferences/", "/v1/tag.js")
 
 
@@ -79,7 +81,8 @@ def completed(document: Document) -> Document:
     wrong = _problems()
     for name, operation in _operations(document):
         path = name.partition(" ")[2]
-        operation["security"] = [] if path.startswith(_OPEN) else [{scheme: []} for scheme in SECURITY]
+        taken = [scheme for scheme in SECURITY if scheme != "address" or path in _ADDRESSED]
+        operation["security"] = [] if path.startswith(_OPEN) else [{scheme: []} for scheme in taken]
         for status, answer in operation["responses"].items():
             problem = answer.get("content", {}).get(MEDIA_TYPE)
             if problem is not None and status in wrong:

@@ -361,7 +361,7 @@
     }
   };
   const page = (data = {}) => {
-    track("page_viewed", { title: document.title, ...data });
+    track("page_viewed", data);
     return refresh();
   };
   const start = () => {

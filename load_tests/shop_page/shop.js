@@ -77,7 +77,7 @@ const enter = async () => {
   draw();
   const aisle = here();
   if (aisle) regulars.track("product_list_viewed", { category: aisle.category, products: aisle.goods.map((good) => told({ aisle, good })) });
-  await regulars.page();
+  await regulars.page({ title: document.title });
 };
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
