@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
+import msgspec
 from redis import Redis
 
 from api.app import create_app
 from config.settings import ApiSettings, RedisSettings
-from engine.events.announcing import OURSELVES
+from engine.shards.triggers import OURSELVES
 from engine.store import keys
 from tests.conformance.recording import Tap, tapped
 from tests.integration.api_client import SHARDS, fold, served
@@ -33,8 +34,8 @@ class World:
         """What callers' events became, byte for byte: shard, customer, canonical event, fingerprint."""
         with Redis.from_url(self._redis_url) as redis:
             entries: list[Any] = [(shard, entry) for shard in range(SHARDS) for _, entry in redis.xrange(keys.events(shard))]
-        ours = OURSELVES.encode()
-        return sorted((shard, one[b"k"], one[b"e"], one[b"h"]) for shard, one in entries if one[b"k"] != ours)
+        theirs = [(shard, one) for shard, one in entries if msgspec.json.decode(one[b"e"]).get("source") != OURSELVES]
+        return sorted((shard, one[b"k"], one[b"e"], one[b"h"]) for shard, one in theirs)
 
     def customer(self, user_id: str) -> dict[str, Any]:
         """What is held of a customer once everything is folded."""
