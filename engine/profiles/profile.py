@@ -184,12 +184,17 @@ class Profile(Struct, frozen=True, array_like=True):
 
     def may_profile(self, now: int, default: bool) -> bool:
         """Whether what the customer did may be judged: what they said last, else `default`."""
-        said = [part.consent for part in self.parts.values() if PROFILING in part.consent.statements]
+        said: list[Consents] = []
+        for part in self.parts.values():
+            if PROFILING in part.consent.statements:
+                said.append(part.consent)
         return reduce(Consents.merge, said).may_profile(now, default) if said else default
 
     @property
     def purchases(self) -> Purchases:
-        return self.whole.purchases
+        if len(self.parts) == 1:
+            return next(iter(self.parts.values())).purchases
+        return reduce(Purchases.merge, (self.parts[key].purchases for key in sorted(self.parts)), Purchases())
 
     @property
     def consent(self) -> Consents:

@@ -191,11 +191,9 @@ class Handover:
         going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
         return replace(going, source=entry.key, entry=entry.id) if event.type in OBEYED_AT_ONCE else going
 
-    def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
+    def settle(self, commit: Commit, profile: Profile, entry: Entry) -> None:
         """What is folded is not pending any more, nor what the shard tells itself: the commit that passes it on puts it there.
         What goes to another shard is, until it has arrived, and so is all that came before it."""
-        if event.type not in OBEYED_AT_ONCE:
-            return
         to = shard_of(profile.moved_to, self._shards) if profile.moved_to else commit.shard
         if to == commit.shard:
             commit.settled.append(entry.key)

@@ -10,6 +10,7 @@ attribution window as taken or not; one that was never shown teaches nothing.
 """
 
 from base64 import b64decode
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from engine.models import scoring
 from engine.models.base import Example
 from engine.moments import DAY, WEEK, Millis
 from engine.profiles.profile import Profile
-from engine.profiles.purchases import LAST
+from engine.profiles.purchases import LAST, Purchase
 from engine.shards.commit import Waiting
 from engine.shards.timers import CHURN, OFFERS, PURCHASE, boundary_tag, churn_tag, offers_tag, purchase_tag
 
@@ -128,7 +129,7 @@ class Labels:
 
 def _horizon_example(profile: Profile, waiting: Waiting, at: int) -> Example:
     last = profile.purchases.last
-    inside = any(waiting.opened_at <= one.at < at and not one.taken_back for one in last)
+    inside = _bought_within(last, waiting.opened_at, at)
     beyond = len(last) == LAST and last[0].at >= at
     return Example(
         model=waiting.model,
@@ -140,6 +141,16 @@ def _horizon_example(profile: Profile, waiting: Waiting, at: int) -> Example:
         fingerprint=waiting.fingerprint,
         vector=waiting.vector,
     )
+
+
+def _bought_within(last: Sequence[Purchase], since: int, until: int) -> bool:
+    """Whether a purchase that stands lies in a span; they come oldest first, and those that matter are the newest."""
+    for one in reversed(last):
+        if one.at < since:
+            return False
+        if one.at < until and not one.taken_back:
+            return True
+    return False
 
 
 def _offer_example(profile: Profile, decision_id: str, waiting: Waiting, at: int) -> Example | None:

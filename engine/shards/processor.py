@@ -11,7 +11,6 @@ whatever is due by then happens, in order of (due, tag).
 """
 
 import msgspec
-from msgspec.structs import replace
 
 from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
@@ -25,6 +24,7 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosNoted, PosTransactionCompleted
 from engine.events.prices import PriceDropped
 from engine.events.reference import ReferenceChanged
+from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
 from engine.events.segments import SegmentChanged
 from engine.events.service import PastDue
@@ -54,12 +54,13 @@ from engine.shards.labels import READINGS, Labels
 from engine.shards.moving import BRINGS_OFFERS, Moving
 from engine.shards.reading import Prepared, Read
 from engine.shards.relations import Relations
-from engine.shards.segments import Following, value_example
+from engine.shards.segments import Following
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
 from engine.shards.tills import OF_TILLS, Tills, receipts_in
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
 from engine.shards.triggers import Occasions, derived, triggers_in
+from engine.shards.weekly import Weekly
 from engine.shards.withdrawals import counted_apart, withdrawn
 
 _ID, _RECORD = 8, 12
@@ -179,6 +180,7 @@ class _Run:
         self._commit = commit
         self._alarms = alarms
         self._occasions = Occasions(shard.triggers, shard.timers, self._alarms, commit, lateness_ms, shard.salt)
+        self._weekly = Weekly(labels, alarms, commit, segments, self._occasions)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self._moving = Moving(handover, shard, commit, alarms, relations, segments, self._tiers)
         self.watermark = shard.record.watermark
@@ -189,7 +191,9 @@ class _Run:
     def totals(self) -> Totals:
         past_due = self._counts["cases_past_due"] + self._relations.past_due
         purchases, spend = self._counts["purchases"] + self._tills.purchases, self._tills.with_spend(self._counts["spend"])
-        return Totals(**{**self._counts, "cases_past_due": past_due, "purchases": purchases, "spend": spend})
+        moves = self._counts["segment_changes"] + self._weekly.moves
+        changed = {"cases_past_due": past_due, "purchases": purchases, "spend": spend, "segment_changes": moves}
+        return Totals(**{**self._counts, **changed})
 
     def entry(self, entry: Entry, read: Read) -> None:
         event = read.event
@@ -199,7 +203,8 @@ class _Run:
             self._reject(entry, event)
         else:
             self._taken(entry, event, read)
-            self._handover.settle(self._commit, self._shard.profile(entry.key), entry, event)
+            if event.type in OBEYED_AT_ONCE:
+                self._handover.settle(self._commit, self._shard.profile(entry.key), entry)
 
     def _taken(self, entry: Entry, event: Event, read: Read) -> None:
         if isinstance(event, ReferenceChanged):
@@ -209,7 +214,7 @@ class _Run:
             elif event.data.name == JUDGING:
                 rules = judging_in(self._shard.references, Judging())
                 self._relations.rule, self._segments.rule = rules.service, rules.segments
-                self._labels = self._labels.judging(rules.profiling)
+                self._labels = self._weekly.labels = self._labels.judging(rules.profiling)
             return
         if isinstance(event, PosNoted):
             self._tills.noted(event)
@@ -239,19 +244,19 @@ class _Run:
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
-        at, profile = read.at, self._shard.profile(entry.key)
+        at, profile, front = read.at, self._shard.profile(entry.key), self._front(read.at)
         if isinstance(event, BudgetSpent) or told_by_us(event):
-            self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
+            self._occasions.happened(profile, profile, event, at, front, event.mode == "live")
             return
         if isinstance(event, PriceDropped):
-            self._occasions.price_dropped(event, at, self._front(at), event.mode == "live")
+            self._occasions.price_dropped(event, at, front, event.mode == "live")
             return
         if isinstance(event, SegmentChanged | PastDue):
             self._relations.happened(profile, profile, event, at)
-            self._occasions.happened(profile, profile, event, at, self._front(at), event.mode == "live")
+            self._occasions.happened(profile, profile, event, at, front, event.mode == "live")
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
-        self.present = self.live or (self.present and self._front(at) >= read.arrived - STAYS_MS)
+        self.present = self.live or (self.present and front >= read.arrived - STAYS_MS)
         if entry.key[0] == "w" and isinstance(event, OF_TILLS):
             if not self._tills.nobodys(event, entry, at, read.arrived):
                 return
@@ -265,12 +270,12 @@ class _Run:
         else:
             if isinstance(event, OfferDecided):
                 self._commit.decisions.append(entry.event)
-            before = self._boundaries(profile, at)
-            after = self._tiers.happened(before, self._folded(before, event, read), self._front(at), self.live)
+            before = self._weekly.passed(profile, at, front, self.live) if 0 < profile.next_boundary <= at else profile
+            after = self._tiers.happened(before, self._folded(before, event, read), front, self.live)
             leads.followed(self._commit, self._shard.histogram, before, after)
             self._store(after)
             self._relations.happened(before, after, event, at)
-            self._occasions.happened(before, after, event, at, self._front(at), self.live)
+            self._occasions.happened(before, after, event, at, front, self.live)
             if isinstance(event, OF_TILLS):
                 self._tills.happened(event, route(event), at, read.arrived)
         if event.type not in OURS and not derived(event):
@@ -298,7 +303,7 @@ class _Run:
         """After a part came or went."""
         profile = trials.recounted(profile)
         self._closes(profile, trials.closing(profile))
-        return self._judged(self._stood(self._scheduled(profile, at), at), at)
+        return self._judged(self._weekly.stood(self._weekly.scheduled(profile, at), at, self.live), at)
 
     def _follow(self, before: Profile, after: Profile, part_key: str, event: Event, at: int) -> Profile:
         """What an event sets off beside its fold: exact totals, popularity, the next boundary, offers that wait."""
@@ -314,7 +319,7 @@ class _Run:
             for tag, due, waiting in self._labels.offers_waiting(after, event):
                 self._alarms.wait(tag, due, waiting)
         if isinstance(event, ConsentUpdated) and event.data.purpose == PROFILING:
-            after = self._judged(self._stood(after, at), at)
+            after = self._judged(self._weekly.stood(after, at, self.live), at)
         return self._responded(before, responses.answered(after, part_key, event, at), at)
 
     def _responded(self, before: Profile, after: Profile, at: int) -> Profile:
@@ -353,45 +358,13 @@ class _Run:
         self._count("purchases", new.count - old.count)
         after = trials.spent(after, changes, new.count - old.count, at)
         if new.count <= old.count:
-            return self._stood(after, at)
+            return self._weekly.stood(after, at, self.live)
         if isinstance(event, _SALES):
             bought = next((one for one in reversed(new.last) if one.at == at and one not in old.last), Purchase())
             self._commit.popularity.update(self._shard.popularity.bought(bought.categories, at))
             if self._labels.may_profile(after, at):
                 baskets.noted(self._commit, held.goods, bought)
-        return self._stood(self._scheduled(after, at), at)
-
-    def _stood(self, profile: Profile, at: int) -> Profile:
-        """Where the customer stands now; a move is counted and told. Who does not want to be profiled stands nowhere."""
-        if not self._labels.may_profile(profile, at):
-            return self._segments.unplaced(profile)
-        profile, moves = self._segments.stood(profile, at, self.live)
-        self._count("segment_changes", moves)
-        return profile
-
-    def _scheduled(self, profile: Profile, at: int) -> Profile:
-        """With a next boundary, if it is a customer who has ever bought and none is set."""
-        if profile.next_boundary or not has_customer(profile.key) or not profile.purchases.count:
-            return profile
-        profile = replace(profile, next_boundary=self._labels.boundary_after(profile.key, at))
-        self._alarms.set(*self._labels.boundary_timer(profile))
-        return profile
-
-    def _boundaries(self, profile: Profile, at: int) -> Profile:
-        """Score at every boundary up to `at`, from the profile as it is before anything at or after it."""
-        while profile.next_boundary and profile.next_boundary <= at:
-            boundary = profile.next_boundary
-            if judged := self._labels.may_profile(profile, boundary):
-                self._alarms.wait_for_readings(profile, boundary, self._labels.waits(profile.key, boundary))
-                self._commit.examples.append(value_example(profile, boundary))
-            profile = replace(profile, next_boundary=self._labels.next_boundary(profile, boundary))
-            if profile.next_boundary:
-                self._alarms.set(*self._labels.boundary_timer(profile))
-            else:
-                self._alarms.drop(self._labels.boundary_timer(profile)[0])
-            profile = self._stood(profile, boundary)
-            self._occasions.reviewed(profile, boundary, self._front(at), self.live and judged)
-        return profile
+        return self._weekly.stood(self._weekly.scheduled(after, at), at, self.live)
 
     def _advance(self, watermark: int) -> None:
         if watermark <= self.watermark:
@@ -409,7 +382,7 @@ class _Run:
                 continue
             if kind == "b":
                 if profile.next_boundary == at:
-                    self._store(self._boundaries(profile, at))
+                    self._store(self._weekly.passed(profile, at, self._front(at), self.live))
                 continue
             if kind == TIER:
                 self._store(self._tiers.reviewed(profile, at, self.live))
@@ -421,10 +394,11 @@ class _Run:
                 self._store(self._relations.gone_off(profile, self._front(0), self.live))
                 continue
             waiting = self._alarms.take(tag)
-            examples, profile = self._labels.closed(kind, middle, profile, at, waiting)
+            examples, closed = self._labels.closed(kind, middle, profile, at, waiting)
             self._commit.examples.extend(examples)
             self._count("labels", len(examples))
-            self._store(profile)
+            if closed is not profile:
+                self._store(closed)
 
     def _over(self, profile: Profile, at: int) -> None:
         """Count what is over for its arm, once and for all."""

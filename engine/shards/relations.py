@@ -48,11 +48,10 @@ class Relations:
         told = touch_point(event, at)
         if told is not None:
             self._commit.timeline.setdefault(after.key, []).append(told)
-        if isinstance(event, CustomerIdentified | PartHandedOver):
+        came = isinstance(event, PartHandedOver)
+        if came or isinstance(event, CustomerIdentified):
             self._reached(before, after)
-        if isinstance(event, PartHandedOver) or any(
-            part.service is not before.part_of(key).service for key, part in after.parts.items()
-        ):
+        if came or _serves_otherwise(before, after):
             self._changed(before.whole.service, after.whole.service, after.key)
 
     def left(self, profile: Profile) -> None:
@@ -165,6 +164,13 @@ class Relations:
 
 def _name(key: str, what: str, at: int) -> str:
     return digest_of(key.encode(), what.encode(), str(at).encode()).hex()
+
+
+def _serves_otherwise(before: Profile, after: Profile) -> bool:
+    """Whether cases, orders or upkeep of any identity have changed."""
+    if before.parts is after.parts:
+        return False
+    return bool([key for key, part in after.parts.items() if part.service is not before.part_of(key).service])
 
 
 def _marked(profile: Profile, kind: str, name: str, due: int) -> Profile:

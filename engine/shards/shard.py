@@ -39,10 +39,18 @@ class Shard:
         self._most_cached = most_cached
 
     def missing(self, keys: Iterable[str]) -> tuple[str, ...]:
-        return tuple(key for key in keys if key not in self._profiles)
+        """Those of a batch's customers who are not at hand. The others stay at hand longest: they are used now."""
+        held, missing = self._profiles, []
+        for key in keys:
+            if key in held:
+                held.move_to_end(key)
+            else:
+                missing.append(key)
+        return tuple(missing)
 
     def missing_seen(self, pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-        return tuple(pair for pair in pairs if pair not in self._seen)
+        held = self._seen
+        return tuple([pair for pair in pairs if pair not in held])
 
     def take(self, loaded: Loaded, needs: Needs) -> None:
         """Put what was loaded into the cache; a commit still on its way is newer than what the store answered."""
@@ -56,7 +64,6 @@ class Shard:
             self._seen[pair] = {raw[at : at + _ID]: raw[at + _ID : at + _RECORD] for at in range(0, len(raw), _RECORD)}
 
     def profile(self, key: str) -> Profile:
-        self._profiles.move_to_end(key)
         return self._profiles[key]
 
     def keep(self, profile: Profile) -> None:

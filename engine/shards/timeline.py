@@ -4,6 +4,8 @@ They lie beside the profile and not in it: a decision decodes the profile and ha
 out, or the page views of an evening would push out the complaint of last week. Free text stays in the event.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,8 +48,8 @@ def touch_point(event: Event, at: int) -> bytes | None:
     """The stored line of an event; None for what is no touch point."""
     if event.type in NOT_KEPT:
         return None
-    ref, detail = _told(event)
-    words = event.type.replace("_", " ")
+    ref, detail = _TELLERS.get(type(event), _plain)(event)
+    words = _in_words(event.type)
     if detail:
         words = f"{words}: {detail}"
     return _encode(TouchPoint(at, event.type, event.channel or "", words[:_WORDS], ref[:_WORDS], event.id))
@@ -57,35 +59,68 @@ def read_touch_point(raw: bytes) -> TouchPoint:
     return _DECODER.decode(raw)
 
 
-def _told(event: Event) -> tuple[str, str]:
-    match event:
-        case OrderCompleted():
-            return event.data.order_id, _amount(event.data.amount_minor, event.data.currency or "")
-        case PosTransactionCompleted():
-            data = event.data
-            return "/".join(str(part) for part in (data.store, data.workstation, data.sequence_number)), _amount(
-                data.total or 0, data.currency or ""
-            )
-        case FeedbackSubmitted():
-            named = (("nps", event.data.nps), ("csat", event.data.csat), ("ces", event.data.ces))
-            scores = ", ".join(f"{name} {score:g}" for name, score in named if score is not None)
-            return event.data.order_id or event.data.survey_id or "", scores
-        case InteractionLogged():
-            said = event.data
-            return said.case_id or "", " ".join(word for word in (said.kind, said.action, said.subject) if word)
-        case SpecialRequestNoted():
-            return event.data.request_id or event.data.product_id or "", event.data.request or event.data.subject or ""
-        case ConversationEnded():
-            return event.data.case_id or event.data.conversation_id or "", event.data.topic or ""
-        case _:
-            return _plain(event)
+@lru_cache(maxsize=512)
+def _in_words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _order(event: OrderCompleted) -> tuple[str, str]:
+    order = event.data
+    return order.order_id, _amount(order.amount_minor, order.currency or "")
+
+
+def _receipt(event: PosTransactionCompleted) -> tuple[str, str]:
+    data = event.data
+    return f"{data.store}/{data.workstation}/{data.sequence_number}", _amount(data.total or 0, data.currency or "")
+
+
+def _answers(event: FeedbackSubmitted) -> tuple[str, str]:
+    named = (("nps", event.data.nps), ("csat", event.data.csat), ("ces", event.data.ces))
+    scores = ", ".join(f"{name} {score:g}" for name, score in named if score is not None)
+    return event.data.order_id or event.data.survey_id or "", scores
+
+
+def _interaction(event: InteractionLogged) -> tuple[str, str]:
+    said = event.data
+    return said.case_id or "", " ".join(word for word in (said.kind, said.action, said.subject) if word)
+
+
+def _request(event: SpecialRequestNoted) -> tuple[str, str]:
+    return event.data.request_id or event.data.product_id or "", event.data.request or event.data.subject or ""
+
+
+def _conversation(event: ConversationEnded) -> tuple[str, str]:
+    return event.data.case_id or event.data.conversation_id or "", event.data.topic or ""
+
+
+_TELLERS: dict[type[Event], Callable[[Any], tuple[str, str]]] = {
+    OrderCompleted: _order,
+    PosTransactionCompleted: _receipt,
+    FeedbackSubmitted: _answers,
+    InteractionLogged: _interaction,
+    SpecialRequestNoted: _request,
+    ConversationEnded: _conversation,
+}
 
 
 def _plain(event: Event) -> tuple[str, str]:
     data: Any = getattr(event, "data", None)
-    body = data if isinstance(data, dict) else {name: getattr(data, name, None) for name in (*_REFERENCES, *_DETAILS)}
-    ref = next((str(body[name]) for name in _REFERENCES if body.get(name)), event.offer_id or "")
-    return ref, ", ".join(str(body[name]) for name in _DETAILS if isinstance(body.get(name), str) and body[name])
+    references, details = (_REFERENCES, _DETAILS) if isinstance(data, dict) else _named_in(type(data))
+    body = data if isinstance(data, dict) else {name: getattr(data, name) for name in (*references, *details)}
+    ref = next((str(body[name]) for name in references if body.get(name)), event.offer_id or "")
+    return ref, ", ".join([body[name] for name in details if body.get(name) and isinstance(body[name], str)])
+
+
+_NAMED_IN: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+
+def _named_in(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of references and details that a body of this make has."""
+    found = _NAMED_IN.get(kind)
+    if found is None:
+        references = tuple(name for name in _REFERENCES if hasattr(kind, name))
+        found = _NAMED_IN[kind] = references, tuple(name for name in _DETAILS if hasattr(kind, name))
+    return found
 
 
 def _amount(minor: int, currency: str) -> str:

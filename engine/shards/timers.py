@@ -29,6 +29,10 @@ _PARTS[TIER] = 1
 _PARTS[WATCH] = 2
 
 
+_INDEXED = frozenset({WATCH, OFFERS})
+"""A kind is one letter; these are looked up by more than their tag."""
+
+
 def boundary_tag(customer: str) -> str:
     return f"{BOUNDARY}|{customer}"
 
@@ -162,14 +166,14 @@ class Timers:
 
     def _note(self, tag: str, watched: bool) -> None:
         """Keep the looks findable by product, and open offers by customer."""
-        if tag.startswith(f"{WATCH}|"):
+        if tag[0] not in _INDEXED:
+            return
+        if tag[0] == WATCH:
             _, name, member = tag.split("|", 2)
             index = self._watchers
-        elif tag.startswith(f"{OFFERS}|"):
+        else:
             name, member = tag.split("|", 3)[3], tag
             index = self._offered
-        else:
-            return
         if watched:
             index.setdefault(name, set()).add(member)
         elif name in index:
