@@ -78,6 +78,7 @@ class Till:
         self._chance = random.Random(seed)
         self._own = threading.local()
         self._stopping, self._more = threading.Event(), threading.Event()
+        self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asking = ThreadPoolExecutor(ASKING, thread_name_prefix="till-offer")
         self.trouble = ""
@@ -105,7 +106,7 @@ class Till:
         process is at it, and `RegularsError` for a key or an address that is refused."""
         acknowledged = refused = 0
         queue = self._queue()
-        with queue.sending():
+        with self._turn, queue.sending():
             while not self._stopping.is_set():
                 batch = queue.first(MOST_TOGETHER, MOST_BYTES)
                 if not batch:

@@ -39,6 +39,7 @@ class Waits(Struct):
     offers: list[float] = []
     bare: list[float] = []
     without: int = 0
+    split: dict[str, float] = {}
 
 
 def basket(number: int, round_: int, chance: random.Random) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def measured(redis_url: str, folder: Path, asked: argparse.Namespace) -> Waits:
             for till in tills:
                 till.join()
             bare.close()
+        waits.split = orjson.loads(fetched(base, "/bench/timing"))
     return waits
 
 
@@ -128,6 +130,7 @@ def main() -> int:
     for words, seconds in (("bare FastAPI", waits.bare), ("basket to offer", waits.offers)):
         figures = "   ".join(f"{label} {quantile(seconds, share):6.2f} ms" for label, share in (("p50", 0.5), ("p99", 0.99)))
         print(f"{words:16} {figures}   mean {statistics.mean(seconds) * 1000:6.2f} ms")
+    print("in the server, ms: " + "  ".join(f"{name} {value:.2f}" for name, value in waits.split.items()))
     ratio = quantile(waits.offers, 0.99) / quantile(waits.bare, 0.99)
     print(f"{len(waits.offers):,} baskets at {asked.tills} tills, {waits.without} without an offer; p99 ratio {ratio:.2f}")
     return 1 if asked.at_most and ratio > asked.at_most else 0

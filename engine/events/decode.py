@@ -133,6 +133,8 @@ def _body(data: object, type_name: str, stores: Stores) -> object:
     if type_name not in TYPES:
         return known
     if currency is None and type_name in _NEED_CURRENCY and known.get("status", "completed") == "completed":
+        if type_name in _RECEIPTS and "store" in known:
+            raise _of_nowhere(known["store"], "its amounts have no currency: add it, or send `currency`")
         raise _Refusal("schema.missing", "amounts need a currency such as EUR", "data.currency")
     _amounts(known, currency, "data")
     for name in _LISTS:
@@ -218,6 +220,10 @@ def _named_by_lead(fields: dict[str, Any], type_name: str) -> None:
         fields["anonymous_id"] = f"{LEAD}{lead}"[:100]
 
 
+def _of_nowhere(store: object, so: str) -> _Refusal:
+    return _Refusal("store.unknown", f"store {str(store)[:40]!r} is not in stores.yaml, so {so}", "data.store")
+
+
 def _with_zone(value: object, store: Store | None, named: object) -> object:
     if not isinstance(value, str):
         return value
@@ -228,8 +234,7 @@ def _with_zone(value: object, store: Store | None, named: object) -> object:
     if read.tzinfo is not None:
         return value
     if store is None and named is not None:
-        detail = f"store {str(named)[:40]!r} is not in stores.yaml, so {value[:40]} has no zone: add it, or send offsets"
-        raise _Refusal("store.unknown", detail, "data.store")
+        raise _of_nowhere(named, f"{value[:40]} has no zone: add it, or send offsets")
     if store is None:
         return value
     return localised(read, ZoneInfo(store.zone)).isoformat()

@@ -216,6 +216,7 @@ def test_wall_clocks_are_read_in_the_zone_of_the_store_also_when_clocks_change(w
     ("body", "code", "field"),
     [
         (transaction(sale(), RetailStoreID="77"), "store.unknown", "data.store"),
+        (transaction(sale(), RetailStoreID="77", CurrencyCode=None), "store.unknown", "data.store"),
         (transaction(sale(), WorkstationID=None), "schema.missing", "WorkstationID"),
         (transaction(sale(), SequenceNumber="7a"), "schema.type", "SequenceNumber"),
         (transaction(sale(amount="ten")), "schema.money", ""),
