@@ -22,7 +22,7 @@ from api.answering import DecisionAnswer, ExperimentAnswer, Freshness, encode, p
 from api.asking import cart_of, wanted_of
 from api.basis import Basis
 from api.coalesce import Coalescer
-from api.customer_state import known, names_of, underway
+from api.customer_state import joined, known, names_of
 from api.deadlines import within
 from api.decision_ids import decision_id
 from api.decision_log import log_entry
@@ -36,7 +36,7 @@ from api.timing import Timing
 from engine.decisioning.decide import decide, decide_all
 from engine.decisioning.decision import Decision
 from engine.decisioning.explanation import Explained, explain
-from engine.decisioning.ledger import Refusal, decode_ledger, with_contacts
+from engine.decisioning.ledger import Refusal
 from engine.decisioning.occasions import held_back
 from engine.decisioning.profiling import may_profile, permitted
 from engine.decisioning.service import NO_STATES, states_of
@@ -128,22 +128,16 @@ class Serving:
 
         All of it at one instant: what left one identity in the meantime would be seen nowhere.
         """
-        others = [(question, question.customer.elsewhere) for question in questions if question.customer is not None]
+        others = [(question, question.customer) for question in questions if question.customer is not None]
         names = [
-            (
-                *names_of(question.shard, question.key),
-                *(name for key in some for name in names_of(shard_of(key, question.shards), key)[1:]),
-            )
-            for question, some in others
+            [names_of(shard_of(key, question.shards), key) for key in (question.key, *customer.elsewhere)]
+            for question, customer in others
         ]
-        values = iter(await self._read([name for some in names for name in some]))
-        for (question, _), some in zip(others, names, strict=True):
-            stored, pending, ledger, *more = [next(values) for _ in some]
-            riding = (*question.riding, *(event for raw in more[::2] for event in underway(raw)))
+        values = iter(await self._read([name for some in names for each_of in some for name in each_of]))
+        for (question, customer), some in zip(others, names, strict=True):
+            mine, *elsewhere = [(next(values), next(values), next(values)) for _ in some]
             with suppress(StoredFormatError):
-                customer = known(question.key, stored, pending, ledger, riding)
-                elsewhere = [decode_ledger(raw) for raw in more[1::2] if raw]
-                question.customer = replace(customer, ledger=with_contacts(customer.ledger, elsewhere))
+                question.customer = joined(customer, mine, elsewhere, question.riding)
 
     async def _commit_together(self, questions: Sequence[Question]) -> None:
         """Admits in one call whatever needs nothing but its own customer's slot."""

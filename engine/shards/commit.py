@@ -104,6 +104,8 @@ class Outgoing(Struct, frozen=True):
     fingerprint: bytes
     source: str = ""
     entry: str = ""
+    noted: bool = False
+    """It is not pending at its source yet: the commit puts it there."""
 
 
 class Opened(Struct, frozen=True):

@@ -45,6 +45,8 @@ _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
 _AWAITED = msgspec.msgpack.Decoder(tuple[Awaited, ...])
 _CLAIMS = ("u:", "l:")
+_BINDING = OBEYED_AT_ONCE | {"part_handed_over"}
+"""Types that stand beside their customer until they are folded."""
 _NAMES: dict[type[Event], str] = {
     IdentityClaimed: "identity_claimed",
     PartHandedOver: "part_handed_over",
@@ -84,11 +86,12 @@ class Handover:
         return profile, going
 
     def handed_over(
-        self, profile: Profile, event: IdentityClaimed, offers: dict[str, tuple[Carried, ...]]
+        self, profile: Profile, event: IdentityClaimed, offers: dict[str, tuple[Carried, ...]], entry: str
     ) -> tuple[Profile, list[Outgoing]]:
         """The identity's side: its part and those it holds go to who claims it first, with `offers` that are still open by part.
 
-        What is left is empty and remembers where everything went.
+        What is left is empty and remembers where everything went. On their way the parts stand beside it, under the claim's
+        `entry`: what they refuse binds their customer already.
         """
         if profile.moved_to:
             return profile, []
@@ -96,9 +99,8 @@ class Handover:
         for key in (profile.key, *sorted(name for name in profile.parts if name != profile.key)):
             told = claim if key == profile.key else _claim(key, profile.key, profile.links.by_key.get(key, Link()))
             awaited = profile.links.awaited if key == profile.key else ()
-            going.append(
-                self._carried(event, claim.by, key, told, profile.part_of(key), offers.get(key, ()), profile.key, awaited)
-            )
+            part = self._carried(event, claim.by, key, told, profile.part_of(key), offers.get(key, ()), profile.key, awaited)
+            going.append(replace(part, source=profile.key, entry=entry, noted=True))
         left = Profile(
             profile.key,
             arrived_at=profile.arrived_at,
@@ -189,16 +191,22 @@ class Handover:
     def forwarded(self, profile: Profile, entry: Entry, event: Event) -> Outgoing:
         """An event of an identity that has moved, on its way to its customer."""
         going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
-        return replace(going, source=entry.key, entry=entry.id) if event.type in OBEYED_AT_ONCE else going
+        return replace(going, source=entry.key, entry=entry.id) if event.type in _BINDING else going
 
     def settle(self, commit: Commit, profile: Profile, entry: Entry) -> None:
         """What is folded is not pending any more, nor what the shard tells itself: the commit that passes it on puts it there.
         What goes to another shard is, until it has arrived, and so is all that came before it."""
+<<<<<<< Updated upstream
+=======
+        claimed = isinstance(event, IdentityClaimed)
+        if not claimed and event.type not in _BINDING:
+            return
+>>>>>>> Stashed changes
         to = shard_of(profile.moved_to, self._shards) if profile.moved_to else commit.shard
         if to == commit.shard:
             commit.settled.append(entry.key)
             return
-        if not commit.outbox or commit.outbox[-1].entry != entry.id:
+        if not claimed and (not commit.outbox or commit.outbox[-1].entry != entry.id):
             commit.outbox.append(Outgoing(to, profile.moved_to, b"", b"", entry.key, entry.id))
         commit.settled = [key for key in commit.settled if key != entry.key]
 
@@ -241,6 +249,12 @@ class Handover:
         )
         ready = admitted(event)
         return Outgoing(shard_of(target, self._shards), target, ready.entry, ready.fingerprint)
+
+
+def carried(profile: Profile, event: PartHandedOver) -> Profile:
+    """As if a part that is on its way had come."""
+    key = event.data.part_key
+    return profile.with_part(key, _PART.decode(b64decode(event.data.part)).merge(profile.part_of(key)))
 
 
 def leaving(profile: Profile, key: str) -> list[str]:

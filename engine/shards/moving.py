@@ -53,8 +53,8 @@ class Moving:
         self._commit.outbox.extend(going)
         return profile
 
-    def asked(self, profile: Profile, event: IdentityClaimed | IdentityReleased) -> Profile:
-        """Somebody claims or releases this identity."""
+    def asked(self, profile: Profile, event: IdentityClaimed | IdentityReleased, entry: str) -> Profile:
+        """Somebody claims or releases this identity, by this entry."""
         if isinstance(event, IdentityReleased):
             if event.data.forget and profile.moved_to == event.data.by and event.data.part_key == profile.key:
                 self._relations.forget(profile.key, event.data.at)
@@ -67,7 +67,7 @@ class Moving:
             self._relations.left(profile)
             self._commit.histogram.update(self._shard.histogram.add(campaigns.joined(profile, Profile(profile.key))))
             offers = {key: self._taken_along(profile, key) for key in profile.parts}
-            changed, going = self._handover.handed_over(profile, event, offers)
+            changed, going = self._handover.handed_over(profile, event, offers, entry)
         self._commit.outbox.extend(going)
         return changed
 

@@ -263,7 +263,7 @@ class _Run:
         elif isinstance(event, ErasureRequested):
             self._moving.erased(profile, event, at, range(read.week - SEEN_WEEKS, read.week + 1))
         elif isinstance(event, IdentityClaimed | IdentityReleased):
-            self._store(self._moving.asked(profile, event))
+            self._store(self._moving.asked(profile, event, entry.id))
         elif profile.moved_to:
             self._commit.outbox.append(self._handover.forwarded(profile, entry, event))
             return

@@ -135,9 +135,7 @@ def _bought(offers: OfferHistory, purchases: list[Purchase]) -> OfferHistory:
         if not offer.viewed_at or offer.redeemed_when != "buys":
             continue
         until = min(offer.closes_at, offer.redeemed_at or offer.closes_at)
-        fitting = [
-            one.at for one in purchases if offer.viewed_at <= one.at <= until and not one.taken_back and _fits(offer, one)
-        ]
+        fitting = [one.at for one in purchases if offer.viewed_at <= one.at <= until and not one.taken_back and _fits(offer, one)]
         if fitting and offer.redeemed_at:
             offers = offers.redeemed_earlier(index, min(fitting))
         elif fitting:

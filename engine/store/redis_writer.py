@@ -301,6 +301,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
         *sets,
         *appended,
         *deleted,
+        *(keys.pending(shard, one.source) for one in commit.outbox if one.noted and _has_to_go(one, shard)),
         *(keys.pending(shard, one.key) for one in commit.outbox if one.source and not _has_to_go(one, shard)),
         *settled,
         *(keys.timeline(shard, key) for key in commit.timeline),
@@ -336,7 +337,7 @@ def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     going = [one for one in commit.outbox if _has_to_go(one, shard)]
     values.append(len(going))
     for one in going:
-        values += [one.shard, one.key, one.event, one.fingerprint, one.source, one.entry]
+        values += [one.shard, one.key, one.event, one.fingerprint, one.source, one.entry, "1" if one.noted else ""]
     values.append(len(commit.outbox) - len(going))
     for one in commit.outbox:
         if not _has_to_go(one, shard):

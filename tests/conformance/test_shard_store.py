@@ -349,6 +349,23 @@ def test_what_is_passed_on_stays_pending_until_it_stands_beside_the_receiver(red
     assert client.get(keys.pending(target, entry.key)) == name + b" " + entry.event + b"\n"
 
 
+def test_what_a_commit_sends_away_stands_beside_its_source_or_at_once_beside_its_receiver(redis_held: OnRedis) -> None:
+    client = redis_held.store.client
+    away, here = Outgoing(1 - S, "u:ann", b"{1}", MARK, "a:1", "5-1", True), Outgoing(S, "u:bob", b"{2}", OTHER, "a:2", "5-2")
+    client.set(keys.pending(S, "a:2"), b"5-2 {2}\n")
+
+    written(redis_held, commit_of("0-0", "5-2", outbox=[away, here], settled=["a:2"]))
+
+    assert client.get(keys.pending(S, "a:1")) == b"5-1 {1}\n"
+    ((name, told),) = cast("Any", client.xrange(keys.events(S)))
+    assert told[b"k"] == b"u:bob"
+    assert client.get(keys.pending(S, "u:bob")) == name + b" {2}\n"
+    assert client.get(keys.pending(S, "a:2")) is None
+    assert redis_held.store.relay(S) == 1
+    assert client.get(keys.pending(S, "a:1")) is None
+    assert cast("bytes", client.get(keys.pending(1 - S, "u:ann"))).endswith(b" {1}\n")
+
+
 def test_what_is_relayed_twice_counts_once_at_the_receiver(redis_held: OnRedis) -> None:
     target, entry = entry_of(taken(order("1", "ann", START, 1_250), START))
     outgoing = Outgoing(target, entry.key, entry.event, entry.fingerprint)

@@ -140,3 +140,42 @@ def test_in_one_shard_it_goes_over_with_the_commit(client: Client, linked: Redis
 
     nothing = ["fallback"]
     assert told == [(nothing, nothing, {"near"}), (nothing, nothing, {"user"}), (nothing, nothing, set())]
+
+
+@pytest.mark.parametrize("who", [BROWSER, NEAR], ids=["another shard", "one shard"])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one["type"])
+def test_what_was_refused_before_the_login_holds_while_the_part_is_on_its_way(
+    client: Client, redis_url: str, who: dict[str, str], refusal: dict[str, Any]
+) -> None:
+    store = RedisStore(redis_url)
+    says(client, consent(name="yes", **USER))
+    says(client, {"id": "no", **who, **refusal})
+    committed(store)
+    assert kinds(client, USER) == ["sell"]
+    says(client, {"type": "identity_linked", "id": "link", **USER, **who})
+    owner = Owner(store, ShardProcessor(Labels(ChurnRule()), DAY, SHARDS), range(SHARDS))
+    told = []
+
+    for _ in range(6):
+        if batches := store.read(owner.offsets, 500, 0):
+            owner.write(owner.process(batches))
+            told.append(kinds(client, USER))
+        passed_on(store)
+        told.append(kinds(client, USER))
+
+    assert told == [["fallback"]] * len(told)
+    assert pending(store) == set()
+    assert store.client.keys("pend:*") == []
+
+
+def test_a_browser_that_belongs_to_somebody_else_refuses_for_them_alone(client: Client, linked: RedisStore) -> None:
+    other = {"user_id": "u-2"}
+    says(client, consent(name="yes-2", **other))
+    says(client, {"type": "identity_linked", "id": "shared", **other, **BROWSER})
+    for _ in range(4):
+        committed(linked)
+        passed_on(linked)
+
+    says(client, {"id": "no", **BROWSER, **REFUSALS[0]})
+
+    assert (kinds(client, USER), kinds(client, other)) == (["fallback"], ["sell"])

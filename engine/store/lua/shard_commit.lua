@@ -1,8 +1,8 @@
 -- One atomic commit of a shard batch.
 -- KEYS: 1 offset, 2 timers, 3 examples, 4 dead letters, 5 outbox, 6 decisions, 7 popularity, 8 gone, 9 owner, 10 lift,
 --       11 histogram, 12 references, 13 actions, 14 complaints, 15 baskets, 16 days of workstations, 17 events,
---       then strings to set, strings to append to, keys to delete, pending strings of what the shard tells itself and is
---       obeyed at once, pending strings to settle, timelines, sets by hashed address, receipts.
+--       then strings to set, strings to append to, keys to delete, pending strings of what is told to other shards and to the
+--       shard itself and is obeyed at once, pending strings to settle, timelines, sets by hashed address, receipts.
 -- the last of KEYS are open leads by customer.
 -- ARGV: 1 expected offset, 2 new offset, 3 seconds that fingerprints stay, 4 owner, then for each list its length and its items.
 -- Every check comes before the first write, and the first write is the one that needs memory: a refused script changes nothing.
@@ -72,7 +72,11 @@ end
 for i = 1, count() do
   redis.call('XADD', KEYS[5], '*', 's', ARGV[at], 'k', ARGV[at + 1], 'e', ARGV[at + 2], 'h', ARGV[at + 3], 'p', ARGV[at + 4],
     'i', ARGV[at + 5])
-  at = at + 6
+  if ARGV[at + 6] == '1' then
+    redis.call('APPEND', KEYS[key], ARGV[at + 5] .. ' ' .. ARGV[at + 2] .. '\n')
+    key = key + 1
+  end
+  at = at + 7
 end
 for i = 1, count() do
   local id = redis.call('XADD', KEYS[17], '*', 'e', ARGV[at], 'h', ARGV[at + 1], 'k', ARGV[at + 2])
