@@ -317,7 +317,8 @@ class BoughtTable:
                 if count > 0 and last > now - span:
                     return True
         return bool(products) and any(
-            purchase.at > now - span and not products.isdisjoint(purchase.products) for purchase in part.purchases.last
+            purchase.at > now - span and not purchase.taken_back and not products.isdisjoint(purchase.products)
+            for purchase in part.purchases.last
         )
 
 
