@@ -53,12 +53,14 @@
   const allowed = () => granted().length > 0;
   const remember = () => keep(VISITOR, allowed() ? visitor : null);
 
+  let visit = null;
   const session = () => {
     if (!allowed()) return undefined;
-    let current = kept(SESSION);
-    if (!current || Date.now() - current.seen > SESSION_MS) current = { id: `s-${random()}` };
-    keep(SESSION, { ...current, seen: Date.now() });
-    return current.id;
+    visit = kept(SESSION) || visit;
+    if (!visit || Date.now() - visit.seen > SESSION_MS) visit = { id: `s-${random()}` };
+    visit.seen = Date.now();
+    keep(SESSION, visit);
+    return visit.id;
   };
   const who = () => ({ anonymous_id: visitor.id, session_id: session(), user_id: visitor.user, user_hash: visitor.hash });
   const where = () => ({ page: { path: location.pathname }, locale: document.documentElement.lang || navigator.language });
@@ -177,6 +179,7 @@
   // From here on a stranger; what is still unsent goes out under the names it was made with.
   const forget = (login) => {
     visitor = { ...stranger(), ...login };
+    visit = null;
     for (const name of [VISITOR, SESSION, UNSENT]) keep(name, null);
   };
 

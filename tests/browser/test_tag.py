@@ -133,6 +133,18 @@ def test_consent_is_remembered_by_the_next_page_and_is_told_once(shop: Shop, vis
     assert len({event["session_id"] for event in visit.events()}) == 1
 
 
+def test_where_storage_is_forbidden_everything_lives_as_long_as_the_page(shop: Shop, visit: Visit) -> None:
+    forbidden = "{get() { throw new DOMException('', 'SecurityError') }}"
+    visit.page.add_init_script(f"Object.defineProperty(window, 'localStorage', {forbidden})")
+    visit.page.goto(shop.page("/forbidden", HERO))
+    visit.grant()
+    visit.filled()
+    visit.page.evaluate("() => { regulars.track('product_viewed', {product_id: 'p-1'}); return regulars.flush() }")
+
+    assert {event["type"] for event in visit.events()} >= {"consent_updated", "page_viewed", "product_viewed"}
+    assert len({(event["anonymous_id"], event["session_id"]) for event in visit.events()}) == 1
+
+
 def test_a_withdrawal_in_one_tab_holds_in_the_other(shop: Shop, visit: Visit) -> None:
     visit.page.goto(shop.page("/tab", HERO))
     visit.grant()
