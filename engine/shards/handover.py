@@ -47,6 +47,8 @@ _AWAITED = msgspec.msgpack.Decoder(tuple[Awaited, ...])
 _CLAIMS = ("u:", "l:")
 _BINDING = OBEYED_AT_ONCE | {"part_handed_over"}
 """Types that stand beside their customer until they are folded."""
+SETTLED = _BINDING | {"identity_claimed"}
+"""Types after which something may be pending no more, or has to stay so."""
 _NAMES: dict[type[Event], str] = {
     IdentityClaimed: "identity_claimed",
     PartHandedOver: "part_handed_over",
@@ -193,19 +195,14 @@ class Handover:
         going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
         return replace(going, source=entry.key, entry=entry.id) if event.type in _BINDING else going
 
-    def settle(self, commit: Commit, profile: Profile, entry: Entry) -> None:
+    def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
         """What is folded is not pending any more, nor what the shard tells itself: the commit that passes it on puts it there.
-        What goes to another shard is, until it has arrived, and so is all that came before it."""
-<<<<<<< Updated upstream
-=======
-        claimed = isinstance(event, IdentityClaimed)
-        if not claimed and event.type not in _BINDING:
-            return
->>>>>>> Stashed changes
+        What goes to another shard is, until it has arrived, and so is all that came before it. For events of `SETTLED`."""
         to = shard_of(profile.moved_to, self._shards) if profile.moved_to else commit.shard
         if to == commit.shard:
             commit.settled.append(entry.key)
             return
+        claimed = isinstance(event, IdentityClaimed)
         if not claimed and (not commit.outbox or commit.outbox[-1].entry != entry.id):
             commit.outbox.append(Outgoing(to, profile.moved_to, b"", b"", entry.key, entry.id))
         commit.settled = [key for key in commit.settled if key != entry.key]

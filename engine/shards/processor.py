@@ -24,7 +24,6 @@ from engine.events.orders import OrderCompleted
 from engine.events.pos import PosNoted, PosTransactionCompleted
 from engine.events.prices import PriceDropped
 from engine.events.reference import ReferenceChanged
-from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import has_customer, route
 from engine.events.segments import SegmentChanged
 from engine.events.service import PastDue
@@ -48,7 +47,7 @@ from engine.shards.commit import (
     Totals,
     seen_week,
 )
-from engine.shards.handover import Handover
+from engine.shards.handover import SETTLED, Handover
 from engine.shards.judging import JUDGING, Judging, judging_in
 from engine.shards.labels import READINGS, Labels
 from engine.shards.moving import BRINGS_OFFERS, Moving
@@ -203,8 +202,8 @@ class _Run:
             self._reject(entry, event)
         else:
             self._taken(entry, event, read)
-            if event.type in OBEYED_AT_ONCE:
-                self._handover.settle(self._commit, self._shard.profile(entry.key), entry)
+            if event.type in SETTLED:
+                self._handover.settle(self._commit, self._shard.profile(entry.key), entry, event)
 
     def _taken(self, entry: Entry, event: Event, read: Read) -> None:
         if isinstance(event, ReferenceChanged):
