@@ -43,6 +43,10 @@ class Basis(Struct, frozen=True, eq=False):
     versions: dict[str, str]
     stores: Mapping[str, Store]
     shelf: Shelf = msgspec.field(default_factory=Shelf)
+    derives: bool = False
+    """Whether a rule of the catalogue asks for what models say of a customer."""
+    asks_for_tiers: bool = False
+    """Whether a rule of the catalogue asks for a tier of the loyalty programme."""
 
     def expanded(
         self, part: Part | None, placements: Sequence[PlacementRequest], cart: Sequence[CartLine], now: int
@@ -52,13 +56,6 @@ class Basis(Struct, frozen=True, eq=False):
         if part is None or not loaded.catalogue.columns.expanding:
             return NOTHING_ASKED
         return expanded(loaded.catalogue, loaded.policy, self.shelf, placements, part, cart, now)
-
-    @property
-    def derives(self) -> bool:
-        """Whether a rule of the catalogue asks for what models say of a customer."""
-        loaded = self.loaded
-        asking = [loaded.catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
-        return any(conditions is not None and conditions.derived for conditions in asking)
 
     def derived(self, known: Known | None, part: Part | None, vector: Vector | None, now: int) -> Vector | None:
         """What models and the loyalty programme say of a customer, where a rule of the catalogue asks for it."""
@@ -83,13 +80,6 @@ class Basis(Struct, frozen=True, eq=False):
         read = loyal(profile.membership, part, programme, now)
         missing = read.above.points if read.above is not None and read.above.points is not None else np.nan
         return read.account.points, programme.rank(read.held.tier), missing
-
-    @property
-    def asks_for_tiers(self) -> bool:
-        """Whether a rule of the catalogue asks for a tier of the loyalty programme."""
-        loaded = self.loaded
-        asking = [loaded.catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
-        return any(isinstance(table, TierTable) for conditions in asking if conditions for table in conditions.tables)
 
     def tiers(self, known: Known | None, part: Part | None, now: int) -> tuple[str, ...]:
         """The tier held and those below it, where a rule of the catalogue asks for one."""
@@ -129,6 +119,8 @@ def basis_of(
     loaded = msgspec.structs.replace(loaded, catalogue=catalogue)
     churn = churn or ChurnScorer(NAMES, None, loaded.policy.churn.horizon_days)
     purchase = purchase or PurchaseScorer(NAMES)
+    conditions = [catalogue.columns.conditions, loaded.occasions.columns.conditions if loaded.occasions else None]
+    asking = [one for one in conditions if one is not None]
     return Basis(
         loaded=loaded,
         scorers=scorers_for(
@@ -147,4 +139,6 @@ def basis_of(
         },
         stores={name: Store(store.zone, store.currency, store.name) for name, store in loaded.stores.items()},
         shelf=shelf,
+        derives=any(one.derived for one in asking),
+        asks_for_tiers=any(isinstance(table, TierTable) for one in asking for table in one.tables),
     )

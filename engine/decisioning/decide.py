@@ -29,6 +29,7 @@ from engine.decisioning.profiling import permitted
 from engine.decisioning.scoring import Readings, Scored, Scorers
 from engine.decisioning.situation import PlacementRequest, Situation
 from engine.errors import InvariantBroken
+from engine.models.lift import EVERYTHING
 from engine.moments import SECOND, Millis
 
 _UNIFORM = Arbitration(kind="uniform", loss_budget=1.0)
@@ -102,6 +103,7 @@ class _Desk:
         self.foreseen: tuple[str, Scored, Drawn] | None = None
         """The first sale of the first placement, where it has been drawn together with those of others."""
         self._passed: dict[str, _Passed] = {}
+        self._scopes: dict[str, Scopes] = {}
         self.taken: list[int] = []
         self.scopes: list[Scopes] = []
         """Under what each of those counts."""
@@ -166,7 +168,7 @@ class _Desk:
             ranker=self.ranker,
             holdout=self.gates.held_out,
             unprofiled=not situation.profiled,
-            campaigns=campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met]) if measured else (),
+            campaigns=self._campaigns() if measured else (),
             policy_version=self.catalogue.policy_version,
             catalogue_version=self.catalogue.version,
             model_version=learned.version if learned is not None else 0,
@@ -177,6 +179,12 @@ class _Desk:
             takes=tuple(self.takes) if writes else (),
             sticky=tuple(self.sticky) if writes else (),
         )
+
+    def _campaigns(self) -> tuple[str, ...]:
+        """Those in place. Where there are none to tell apart, whatever personal was taken says so already."""
+        if not self.columns.campaign_names and any(self.columns.personal[row] for row in self.taken):
+            return (EVERYTHING,)
+        return campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met])
 
     def _through(self, masks: Masks) -> tuple[BoolArray, dict[str, int]]:
         """Offers that every stage lets pass, and how many each stage was the first to drop."""
@@ -214,7 +222,10 @@ class _Desk:
 
     def _on(self, name: str) -> Scopes:
         """The channels of a contact in a placement, as the ledger counts them."""
-        return channel_scopes(self.gates.channels(name))
+        scopes = self._scopes.get(name)
+        if scopes is None:
+            scopes = self._scopes[name] = channel_scopes(self.gates.channels(name))
+        return scopes
 
     def _new(self, row: int, name: str, position: int, figures: Figures = UNDRAWN) -> Chosen:
         self.taken.append(row)

@@ -73,7 +73,7 @@ def _allowed(offers: Sequence[Chosen]) -> tuple[Allowed, ...]:
         for proof in proofs
         for channel, said in zip(proof.channels or ("",), proof.statements, strict=False)
     ]
-    return tuple(dict.fromkeys(told))
+    return tuple(told) if len(told) == 1 else tuple(dict.fromkeys(told))
 
 
 def _many(filled: Filled) -> bool:

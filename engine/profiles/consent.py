@@ -8,6 +8,7 @@ Nothing that needs consent is offered without a `Granted`, and only this file ma
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Literal, final
 
 from msgspec import Struct
@@ -88,6 +89,19 @@ class Granted:
         return self.purpose, self.channels, self.statements
 
 
+@lru_cache(maxsize=1024)
+def _places(purpose: str, channel: str) -> tuple[tuple[str, str], ...]:
+    """Under which purpose and channel there may be a word about a contact, each once."""
+    places = [(purpose, EVERY_CHANNEL), (purpose, channel)]
+    if purpose == MARKETING and channel in PURPOSE_OF:
+        own = PURPOSE_OF[channel]
+        places += [(own, EVERY_CHANNEL), (own, channel)]
+    elif purpose in COVERED:
+        places += [(MARKETING, EVERY_CHANNEL), (MARKETING, purpose)]
+        places += [(MARKETING, channel)] if PURPOSE_OF.get(channel) == purpose else []
+    return tuple(dict.fromkeys(places))
+
+
 class Consents(Struct, frozen=True, array_like=True):
     """Statements by purpose and channel."""
 
@@ -108,9 +122,10 @@ class Consents(Struct, frozen=True, array_like=True):
     def permission(self, purpose: str, channels: Sequence[str], now: int) -> Granted | None:
         """The proof that a contact on all these channels is allowed for a purpose; None where any of them is not."""
         said = self._asked(purpose, channels, now)
-        if all(statement.status == "granted" for statement in said):
-            return Granted(_SEAL, purpose, tuple(channels), tuple(said))
-        return None
+        for statement in said:
+            if statement.status != "granted":
+                return None
+        return Granted(_SEAL, purpose, tuple(channels), tuple(said))
 
     def refusal(self, purpose: str, channels: Sequence[str], now: int) -> Status:
         """What stands in the way of a permission, or "granted"."""
@@ -131,14 +146,12 @@ class Consents(Struct, frozen=True, array_like=True):
         return said
 
     def _heard(self, purpose: str, channel: str) -> list[Statement]:
-        places = [(purpose, EVERY_CHANNEL), (purpose, channel)]
-        if purpose == MARKETING and channel in PURPOSE_OF:
-            own = PURPOSE_OF[channel]
-            places += [(own, EVERY_CHANNEL), (own, channel)]
-        elif purpose in COVERED:
-            places += [(MARKETING, EVERY_CHANNEL), (MARKETING, purpose)]
-            places += [(MARKETING, channel)] if PURPOSE_OF.get(channel) == purpose else []
-        return [said[name] for about, name in dict.fromkeys(places) if name in (said := self.statements.get(about, {}))]
+        statements = self.statements
+        return [
+            statements[about][name]
+            for about, name in _places(purpose, channel)
+            if about in statements and name in statements[about]
+        ]
 
     @property
     def refusals(self) -> "Consents":

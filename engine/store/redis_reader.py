@@ -8,7 +8,6 @@ Every failure to reach Redis is a `StoreUnavailable`; nothing is then known abou
 of one command by Redis is an answer of its own (`Refused`), since the others of the same call were carried out.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -16,8 +15,6 @@ from typing import Any, cast
 
 import hiredis
 import redis.asyncio as aioredis
-from redis._parsers.hiredis import NOT_ENOUGH_DATA
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -29,6 +26,7 @@ from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import Admitted
 from engine.store import keys
 from engine.store.redis_ledger import SCRIPTS
+from engine.store.redis_line import Line
 from engine.store.redis_products import UPSERT, upsert_command
 
 Word = bytes | str | int
@@ -64,7 +62,7 @@ class RedisReader:
     def __init__(self, url: str, timeout_s: float, scripts: Iterable[Script] = ()) -> None:
         self._timeout_s = timeout_s
         self._scripts = {script.sha: script for script in (_TO_OBEY, *scripts)}
-        self._idle: list[_Line] = []
+        self._idle: list[Line] = []
         self._pool = aioredis.ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
@@ -86,18 +84,54 @@ class RedisReader:
 
         A script that this Redis has forgotten is loaded, and its calls, which changed nothing, are sent again.
         """
+        if not commands:
+            return []
+        line = self._line()
         try:
-            async with asyncio.timeout(timeout_s or self._timeout_s):
-                line = self._idle.pop() if self._idle else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
-                try:
-                    answers = await line.ask(commands, self._scripts, at_once)
-                except BaseException:
-                    await line.drop()
-                    raise
-                self._idle.append(line)
-                return answers
+            try:
+                answers = await self._asked(line, commands, timeout_s or self._timeout_s, at_once)
+            except BaseException:
+                await line.drop()
+                raise
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(str(error) or "Redis did not answer in time") from error
+        self._idle.append(line)
+        return answers
+
+    def _line(self) -> Line:
+        """One that nobody uses. Those that Redis has closed in the meantime are forgotten."""
+        while self._idle:
+            line = self._idle.pop()
+            if not line.lost:
+                return line
+        return Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
+
+    async def _asked(self, line: Line, commands: Sequence[Command], timeout_s: float, at_once: bool) -> list[Any]:
+        answers = await self._sent(line, commands, timeout_s, at_once)
+        forgotten = [place for place, answer in enumerate(answers) if isinstance(answer, _Forgotten)]
+        if forgotten:
+            line.loaded.clear()
+            again = await self._sent(line, [commands[place] for place in forgotten], timeout_s, at_once)
+            for place, answer in zip(forgotten, again, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _sent(self, line: Line, commands: Sequence[Command], timeout_s: float, at_once: bool) -> list[Any]:
+        called = {cast("str", command[1]) for command in commands if command[0] == "EVALSHA"} - line.loaded
+        loads: list[Command] = [("SCRIPT", "LOAD", self._scripts[sha].text) for sha in called]
+        packed = [hiredis.pack_command(command) for command in (*loads, *commands)]  # type: ignore[arg-type]
+        blocks = range(len(loads), len(packed), MOST_AT_ONCE) if at_once else ()
+        for place in reversed(blocks):
+            packed[place : place + MOST_AT_ONCE] = [_BEGIN, *packed[place : place + MOST_AT_ONCE], _END]
+        answers = [_told(answer) for answer in await line.ask(packed, timeout_s)]
+        for answer in answers[: len(loads)]:
+            _sound(answer)
+        line.loaded |= called
+        answers = answers[len(loads) :]
+        if not at_once:
+            return answers
+        step = MOST_AT_ONCE + 2
+        return [one for place in range(0, len(answers), step) for one in _of_block(answers[place : place + step])]
 
     async def value(self, *command: Word) -> Any:
         """The answer to one command; a refusal by Redis is a `StoreUnavailable` too."""
@@ -113,56 +147,6 @@ class RedisReader:
 MOST_AT_ONCE = 256
 """Commands that Redis carries out without looking at anybody else's."""
 _BEGIN, _END = hiredis.pack_command(("MULTI",)), hiredis.pack_command(("EXEC",))
-
-
-class _Line:
-    """One connection, and the scripts that were loaded through it."""
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        self._connection = connection
-        self._loaded: set[str] = set()
-
-    async def ask(self, commands: Sequence[Command], scripts: dict[str, Script], at_once: bool) -> list[Any]:
-        answers = await self._send(commands, scripts, at_once)
-        forgotten = [place for place, answer in enumerate(answers) if isinstance(answer, _Forgotten)]
-        if forgotten:
-            self._loaded.clear()
-            again = await self._send([commands[place] for place in forgotten], scripts, at_once)
-            for place, answer in zip(forgotten, again, strict=True):
-                answers[place] = answer
-        return answers
-
-    async def _send(self, commands: Sequence[Command], scripts: dict[str, Script], at_once: bool) -> list[Any]:
-        called = {cast("str", command[1]) for command in commands if command[0] == "EVALSHA"} - self._loaded
-        loads: list[Command] = [("SCRIPT", "LOAD", scripts[sha].text) for sha in called]
-        packed = [hiredis.pack_command(command) for command in (*loads, *commands)]  # type: ignore[arg-type]
-        blocks = range(len(loads), len(packed), MOST_AT_ONCE) if at_once else ()
-        for place in reversed(blocks):
-            packed[place : place + MOST_AT_ONCE] = [_BEGIN, *packed[place : place + MOST_AT_ONCE], _END]
-        await self._connection.send_packed_command(b"".join(packed), check_health=False)
-        answers = [await self._answer() for _ in packed]
-        for answer in answers[: len(loads)]:
-            _sound(answer)
-        self._loaded |= called
-        answers = answers[len(loads) :]
-        if not at_once:
-            return answers
-        step = MOST_AT_ONCE + 2
-        return [one for place in range(0, len(answers), step) for one in _of_block(answers[place : place + step])]
-
-    async def _answer(self) -> Any:
-        """The next answer. What has arrived with the one before is there without waiting, and without the price of it."""
-        parser: Any = self._connection._parser
-        answer = parser._reader.gets()
-        if answer is NOT_ENOUGH_DATA:
-            try:
-                return await self._connection.read_response()
-            except ResponseError as error:
-                answer = error
-        return _told(answer)
-
-    async def drop(self) -> None:
-        await self._connection.disconnect(nowait=True)
 
 
 def _told(answer: Any) -> Any:
