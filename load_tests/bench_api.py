@@ -3,6 +3,10 @@
 Both are served by uvicorn, each in a process of its own, and asked in turns by the same generator with 64 connections.
 A decision is complete: it reads a customer with a history, decides over 50 offers, and is admitted, logged and
 acknowledged by a Redis that flushes to disk before it answers. `--at-least 0.5` makes the ratio a condition.
+
+Two more tell what is possible: the constant for whom nobody checks the body, and, in the product's own server, an endpoint
+that reads the customer and commits an entry of the same size but decides nothing. What Redis and the generator spend on
+a request is told too, since all of them share the cores.
 """
 
 import argparse
@@ -16,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +32,12 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.app import SERVED, create_app
+from api.asking import DecisionRequest, asked_of
+from api.coalesce import Coalescer
+from api.container import Container
+from api.customer_state import names_of
+from api.lean_route import JsonAnswer, LeanApp, Reply
+from api.reception import MOST_CALLS, MOST_TOGETHER
 from config.memory import settle_memory
 from config.settings import ApiSettings, RedisSettings
 from engine.events.routing import Admitted, admit
@@ -36,7 +46,8 @@ from engine.moments import DAY, Millis, rfc3339
 from engine.shards.commit import Entry
 from engine.shards.labels import ChurnRule, Labels
 from engine.shards.processor import ShardProcessor
-from engine.store.embedded import bound_to_parent, start_embedded
+from engine.store.embedded import EmbeddedRedis, bound_to_parent, start_embedded
+from engine.store.redis_ledger import Commitment, commit_words
 from engine.store.redis_writer import RedisStore
 from flows.owner import Owner
 from flows.runner import run_until_idle
@@ -120,7 +131,10 @@ def serve_decisions(redis_url: str, catalogue: str, port: int) -> None:
     """The product's application, and a route that tells and forgets where the time went."""
     settings = ApiSettings(catalogue=Path(catalogue), decision_deadline_ms=2000)
     app = create_app(settings, RedisSettings(redis_url=redis_url), SHARDS)
-    timing = app.state.container.timing
+    assert isinstance(app, LeanApp)
+    container: Container = app.state.container
+    timing = container.timing
+    app.direct = {**app.direct, b"/bench/undecided": Undecided(container).begin}
 
     async def told(_: Request) -> Response:
         body = orjson.dumps(timing.taken())
@@ -129,6 +143,42 @@ def serve_decisions(redis_url: str, catalogue: str, port: int) -> None:
     app.add_api_route("/bench/timing", told)
     settle_memory()
     uvicorn.run(app, port=port, **SERVED)
+
+
+class Undecided:
+    """Everything around a decision: the request is parsed, its customer read, an entry committed, and an answer sent."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._together: Coalescer[tuple[DecisionRequest, Reply], None] = Coalescer(self._group, MOST_CALLS, MOST_TOGETHER)
+
+    def begin(self, body: bytes, authorization: str, reply: Reply) -> None:
+        """Of a direct route."""
+        self._container.access.caller(authorization)
+        self._together.put((asked_of(body), reply))
+
+    async def _group(self, asked: Sequence[tuple[DecisionRequest, Reply]]) -> Sequence[None]:
+        found = [(one.key, shard_of(one.key, SHARDS), reply) for one, reply in asked]
+        await self._container.redis.read([name for key, shard, _ in found for name in names_of(shard, key)])
+        commands = [("EVALSHA", *commit_words(self._commitment(key, shard))) for key, shard, _ in found]
+        await self._container.writes.ask(commands)
+        for _, _, reply in found:
+            reply(JsonAnswer(_ANSWER, no_store=True))
+        return [None] * len(asked)
+
+    def _commitment(self, key: str, shard: int) -> Commitment:
+        return Commitment(
+            shard=shard,
+            customer=key,
+            now=self._container.now(),
+            keep_ms=7 * DAY,
+            log={"e": _ENTRY, "h": b"h" * 12, "k": key.encode()},
+        )
+
+
+_ANSWER: Final = b'{"constant": "' + b"x" * 640 + b'"}'
+_ENTRY: Final = b'{"constant": "' + b"x" * 1660 + b'"}'
+"""As large as the answer and the log entry of a decision."""
 
 
 class Placement(BaseModel):
@@ -240,24 +290,26 @@ def main() -> int:
         redis = start_embedded(folder / "redis", persistence=chosen.persistence)
         try:
             seed(redis.url)
-            return _compare(redis.url, write_catalogue(folder / "catalogue"), chosen)
+            return _compare(redis, write_catalogue(folder / "catalogue"), chosen)
         finally:
             redis.stop()
 
 
-def _compare(redis_url: str, catalogue: Path, chosen: argparse.Namespace) -> int:
+def _compare(redis: EmbeddedRedis, catalogue: Path, chosen: argparse.Namespace) -> int:
     base = 20_000 + os.getpid() % 20_000
     sent = bodies()
-    requests = {path: [post(path, body) for body in sent] for path in ("/v1/decisions", "/bare")}
-    with server("decisions", redis_url, str(catalogue), str(base)) as deciding:
+    requests = {path: [post(path, body) for body in sent] for path in ("/v1/decisions", "/bare", "/bench/undecided")}
+    with server("decisions", redis.url, str(catalogue), str(base)) as deciding:
         answer = fetched(base, "/v1/decisions", sent[0])
         offers = [len(one["offers"]) for one in json.loads(answer)["placements"]]
         print(f"a request of {len(sent[0])} bytes, an answer of {len(answer)} bytes with {offers} offers of {OFFERS}")
         with server("constant", str(len(answer)), str(base + 1)) as constant:
+            store = redis.process.pid
             rivals = (
-                Rival("constant", base + 1, constant, requests["/v1/decisions"]),
-                Rival("decision", base, deciding, requests["/v1/decisions"]),
-                Rival("unchecked", base + 1, constant, requests["/bare"]),
+                Rival("constant", base + 1, (constant, store), requests["/v1/decisions"]),
+                Rival("decision", base, (deciding, store), requests["/v1/decisions"]),
+                Rival("unchecked", base + 1, (constant, store), requests["/bare"]),
+                Rival("undecided", base, (deciding, store), requests["/bench/undecided"]),
             )
             for rival in rivals:
                 rival.round(0.5, chosen.connections)
@@ -268,45 +320,56 @@ def _compare(redis_url: str, catalogue: Path, chosen: argparse.Namespace) -> int
     split = "  ".join(f"{name} {value:.3f}" for name, value in timing.items())
     print(f"a decision, ms: {split}  (read and commit: waiting)")
     for rival in rivals:
-        print(f"{rival.name:9} median {rival.per_second():6.0f}/s   {rival.microseconds():4.0f} µs of the server's CPU a request")
-    checked, decision, unchecked = (rival.per_second() for rival in rivals)
-    work = rivals[0].microseconds() / rivals[1].microseconds()
+        server_us, store_us, generator_us = rival.microseconds()
+        print(
+            f"{rival.name:9} median {rival.per_second():6.0f}/s   CPU of a request: server {server_us:4.0f} µs,"
+            f" Redis {store_us:3.0f} µs, generator {generator_us:3.0f} µs"
+        )
+    checked, decision, unchecked, undecided = (rival.per_second() for rival in rivals)
+    work = rivals[0].microseconds()[0] / rivals[1].microseconds()[0]
     print(f"ratio {decision / checked:.2f} in requests/s, {work:.2f} in CPU", end="")
-    print(f" (beside an endpoint that does not check its body {decision / unchecked:.2f} in requests/s)")
+    print(f" (beside an endpoint that does not check its body {decision / unchecked:.2f} in requests/s;", end="")
+    print(f" one that decides nothing has {undecided / checked:.2f})")
     return 0 if decision / checked >= chosen.at_least else 1
 
 
 class Rival:
     """One of the endpoints, and what its rounds came to."""
 
-    def __init__(self, name: str, port: int, process: int, requests: list[bytes]) -> None:
+    def __init__(self, name: str, port: int, processes: tuple[int, int], requests: list[bytes]) -> None:
         self.name = name
         self._port = port
-        self._process = process
+        self._processes = processes
+        """The server, and Redis."""
         self._requests = requests
         self._loads: list[Load] = []
-        self._work: list[float] = []
+        self._work: list[tuple[float, float, float]] = []
 
     def round(self, seconds: float, connections: int, counted: bool = False) -> str:
         """Asks for so long, and says how it went."""
-        before = cpu_seconds(self._process)
+        before = self._spent()
         load = asyncio.run(run_load(self._port, self._requests, seconds, connections))
-        work = (cpu_seconds(self._process) - before) / max(len(load.latencies), 1) * 1e6
+        each = 1e6 / max(len(load.latencies), 1)
+        server, store, generator = ((after - then) * each for after, then in zip(self._spent(), before, strict=True))
         if counted:
             self._loads.append(load)
-            self._work.append(work)
+            self._work.append((server, store, generator))
         return (
             f"{self.name:9} {load.per_second:8.0f}/s   p50 {load.quantile(0.5):6.2f} ms"
-            f"   p99 {load.quantile(0.99):6.2f} ms   {work:5.0f} µs of CPU   failed {load.failed}"
+            f"   p99 {load.quantile(0.99):6.2f} ms   {server:5.0f} µs of CPU   failed {load.failed}"
         )
+
+    def _spent(self) -> tuple[float, float, float]:
+        return cpu_seconds(self._processes[0]), cpu_seconds(self._processes[1]), time.process_time()
 
     def per_second(self) -> float:
         """The median of the rounds."""
         return sorted(load.per_second for load in self._loads)[len(self._loads) // 2]
 
-    def microseconds(self) -> float:
-        """The server's CPU time for a request, the median of the rounds."""
-        return sorted(self._work)[len(self._work) // 2]
+    def microseconds(self) -> tuple[float, float, float]:
+        """CPU time of server, Redis and generator for a request, each the median of the rounds."""
+        server, store, generator = (sorted(spent)[len(spent) // 2] for spent in zip(*self._work, strict=True))
+        return server, store, generator
 
 
 if __name__ == "__main__":
