@@ -14,7 +14,7 @@ from msgspec import Struct
 from api.access import Caller, as_signed, refused_to_page
 from api.coalesce import Coalescer
 from api.items import Item
-from api.marks import Mark, keeps_of, marks_of
+from api.marks import Mark, elsewhere, keeps_of, marks_of, missed, where_kept
 from engine.decisioning.pools import Pool
 from engine.errors import Rejected
 from engine.events.base import Event
@@ -138,7 +138,14 @@ class Door:
         unsaved = refusal(answers[: taken + dead])
         if unsaved is not None:
             raise unsaved
-        keeps = keeps_of(sent.marks, answers[taken + dead :], self._pools_of)
+        marked = answers[taken + dead :]
+        keeps = keeps_of(sent.marks, marked, self._pools_of)
+        again = missed(sent.marks, marked)
+        if again:
+            kept = await self._writes.ask(where_kept(again, self._rules.shards))
+            again = elsewhere(again, kept, self._rules.shards)
+        if again:
+            keeps += keeps_of(again, await self._writes.ask([mark.command for mark in again]), self._pools_of)
         if keeps:
             await self._writes.ask(keeps)
         self._counted.accepted(sum([one.event.type not in OF_NOBODY for one in sent.admitted]))

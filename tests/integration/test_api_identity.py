@@ -11,6 +11,7 @@ import pytest
 import redis as sync_redis
 from httpx import Client
 
+from engine.decisioning.ledger import VIEWED, Ledger, decode_ledger
 from engine.ids import shard_of
 from engine.store import keys
 from engine.store.redis_writer import RedisStore
@@ -196,6 +197,38 @@ def test_a_cap_counts_what_was_seen_under_any_name_of_a_customer(client: Client,
     send(client, event("identity_unlinked", "n", 3, loyalty_id="c-9", **VICTIM))
     settle(redis_url)
     assert (asked(**VICTIM), asked(loyalty_id="c-9")) == (["once"], [])
+
+
+@pytest.mark.parametrize("later", [{**VICTIM, "anonymous_id": "a-1"}, {"anonymous_id": "a-1"}])
+def test_a_view_after_the_login_takes_what_was_reserved_before_it(client: Client, redis_url: str, later: dict[str, str]) -> None:
+    """Under both names, or under that of the browser alone, which has moved by then."""
+    send(client, consent("granted", "c-1", anonymous_id="a-1"))
+    settle(redis_url)
+    asked = {"anonymous_id": "a-1", "placements": [{"name": "banner"}]}
+    login = event("identity_linked", "l", 2, anonymous_id="a-1", **VICTIM)
+    if "user_id" not in later:
+        send(client, login)
+        settle(redis_url)
+    first = client.post("/v1/decisions", json=asked).json()
+    send(client, login)
+    named = {"offer_id": "last-two", "decision_id": first["decision_id"], "placement": "banner"}
+
+    send(client, {"id": "v", "type": "offer_viewed", **named, **later})
+
+    held = [
+        (entry.offer_id, entry.state)
+        for key in ("a:a-1", "u:u-1")
+        for entry in ledger_of(redis_url, key).entries
+        if first["decision_id"] in entry.decisions
+    ]
+    assert held == [("last-two", VIEWED)]
+
+
+def ledger_of(redis_url: str, key: str) -> Ledger:
+    raw = sync_redis.Redis.from_url(redis_url)
+    stored = cast("bytes | None", raw.get(keys.ledger(shard_of(key, SHARDS), key)))
+    raw.close()
+    return decode_ledger(stored)
 
 
 def state(redis_url: str, *names: str) -> dict[bytes, bytes]:
