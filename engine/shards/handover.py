@@ -156,11 +156,11 @@ class Handover:
         return [self._sent(PartReleased, event, profile.moved_to, claim)]
 
     def let_go(self, profile: Profile, event: Event, at: int) -> list[Outgoing]:
-        """The customer is erased, and with them identities whose part is on its way: none remembers the customer."""
+        """The customer is erased, and with them identities whose part is on its way; those let go of forget the name."""
         return [
             self._sent(IdentityReleased, event, one.via or key, Claim(part_key=key, by=profile.key, at=at, forget=True))
             for key, one in sorted(profile.links.by_key.items())
-            if one.linked and key not in profile.parts
+            if key not in profile.parts
         ]
 
     def parted(

@@ -11,7 +11,7 @@ from engine.events.base import Event
 from engine.events.identity import Carried, IdentityClaimed, IdentityReleased, PartHandedOver, PartReleased
 from engine.ids import erased_name
 from engine.profiles.profile import Profile
-from engine.shards import campaigns, leads
+from engine.shards import campaigns, leads, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit
 from engine.shards.handover import Handover, leaving
@@ -56,9 +56,11 @@ class Moving:
     def asked(self, profile: Profile, event: IdentityClaimed | IdentityReleased, entry: str) -> Profile:
         """Somebody claims or releases this identity, by this entry."""
         if isinstance(event, IdentityReleased):
-            if event.data.forget and profile.moved_to == event.data.by and event.data.part_key == profile.key:
-                self._relations.forget(profile.key, event.data.at)
-                return profile
+            claim = event.data
+            if claim.forget and claim.part_key == profile.key:
+                if profile.moved_to == claim.by:
+                    self._relations.forget(profile.key, claim.at)
+                return trials.unnamed(profile, claim.by)
             changed, going = self._handover.released(profile, event)
         elif profile.moved_to:
             return profile

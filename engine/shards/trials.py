@@ -75,6 +75,16 @@ def recounted(profile: Profile) -> Profile:
     return _each(profile, lambda one: one.recounted(bought))
 
 
+def unnamed(profile: Profile, unit: str) -> Profile:
+    """Without the name of somebody who was erased: from here on the side hangs on the profile's own identities."""
+    for key, part in profile.parts.items():
+        held = part.experiment.enrolments
+        if any(one.unit == unit for one in held):
+            kept = tuple(replace(one, unit="" if one.unit == unit else one.unit) for one in held)
+            profile = profile.with_part(key, replace(part, experiment=Experiment(kept)))
+    return profile
+
+
 def closing(profile: Profile) -> set[int]:
     """When enrolments of the customer will be over."""
     return {one.closes_at for part in profile.parts.values() for one in part.experiment.enrolments if not one.counted}

@@ -50,7 +50,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "shard commit",
         "until erasure",
         Personal(
-            "your identities, traits, purchases, visits, offers seen and taken, cases, points, consent and choices, summed up",
+            "your identities and by which events they were joined, traits, purchases, visits, offers seen and taken, cases, "
+            "points, consent and choices, summed up",
             "to serve you, and to choose offers where you allow it",
             "contract; consent where offers are chosen",
             "at once",

@@ -177,6 +177,25 @@ def test_who_is_forgotten_is_forgotten_under_every_name(seed: int | None) -> Non
     assert b"ann" not in b"".join(shards.store.profiles.values())
 
 
+def test_who_was_let_go_of_does_not_remember_who_is_forgotten() -> None:
+    forget = simple("erasure_requested", "gone", "ann", DAYS[9])
+    shards = shards_after(
+        [
+            bought("1", 1, **USER), looked("2", 2, **TABLET, **USER),
+            decision("d-1", "", DAYS[3], ["winback"], "learned", **TABLET), bought("3", 4, **TABLET),
+            said("identity_unlinked", 5, DAYS[5], USER, TABLET),
+        ]
+    )  # fmt: skip
+    assert shards.profiles()["a:tablet"].unit == "u:ann"
+
+    shards.take(admit(forget, DAYS[9]))
+    shards.settle()
+
+    (only,) = shards.profiles().values()
+    assert (only.key, only.purchases.count, only.unit) == ("a:tablet", 1, "a:tablet")
+    assert b"ann" not in b"".join(shards.store.profiles.values())
+
+
 def test_a_browser_that_is_forgotten_leaves_its_customer() -> None:
     forget = simple("erasure_requested", "gone", "", DAYS[9]) | {"user_id": None} | TABLET
     shards = shards_after(
