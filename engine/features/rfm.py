@@ -186,5 +186,7 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
 
 def _silent(ordered: list[float], recency: float, days: float) -> float:
     """Days of silence beyond `days`, of gaps in ascending order and of the silence of now."""
+    if not ordered or ordered[-1] <= days:
+        return recency - days if recency > days else 0.0
     longer = ordered[bisect_right(ordered, days) :]
     return sum(longer) - days * len(longer) + (recency - days if recency > days else 0.0)

@@ -137,9 +137,13 @@ def usual_gap_days(purchases: Purchases) -> float:
     return (spanned + USUAL_GAP_DAYS) / (max(gaps, 0) + 1)
 
 
-def standing_of(purchases: Purchases, now: int, cuts: Cuts, rule: SegmentRule, scored: bool = True) -> Standing:
-    """Where a customer stands at `now`. Without cut points the tier and the cell stay open."""
-    last_at = purchases.last_at
+def standing_of(
+    purchases: Purchases, now: int, cuts: Cuts, rule: SegmentRule, scored: bool = True, last_at: int | None = None
+) -> Standing:
+    """Where a customer stands at `now`. Without cut points the tier and the cell stay open. `last_at` is for a caller who has
+    looked when the last purchase was."""
+    if last_at is None:
+        last_at = purchases.last_at
     stage = lifecycle_of(purchases, now, rule, scored, last_at)
     if stage in ("prospect", "lost"):
         return Standing(lifecycle=stage)

@@ -9,7 +9,8 @@ from engine.shards.unread import Unread
 
 
 class Alarms:
-    """The alarms of a shard while one batch is folded. `loaded` is what the store holds under tags that may be due; commits
+    """The alarms of a shard while one batch is folded. What is set and over within the batch was never in the store, and nobody
+    has to delete it there. `loaded` is what the store holds under tags that may be due; commits
     that are still on their way know better."""
 
     def __init__(self, timers: Timers, commit: Commit, loaded: Mapping[str, bytes], inflight: Iterable[Commit]) -> None:
@@ -17,6 +18,7 @@ class Alarms:
         self._waiting = dict(loaded)
         for earlier in inflight:
             self._waiting.update(earlier.waiting)
+        self._fresh: set[str] = set()
         self._unread = Unread(self._waiting, commit.waiting)
 
     def __contains__(self, tag: str) -> bool:
@@ -24,6 +26,8 @@ class Alarms:
 
     def set(self, tag: str, due: int) -> None:
         """Set or move an alarm."""
+        if tag not in self._timers:
+            self._fresh.add(tag)
         self._timers.set(tag, due)
         self._commit.timers[tag] = due
 
@@ -51,12 +55,14 @@ class Alarms:
     def gone_off(self, tag: str) -> None:
         """The alarm is over: it is not in the timers any more."""
         self._commit.timers.pop(tag, None)
-        self._commit.timers_done.append(tag)
+        if tag not in self._fresh:
+            self._commit.timers_done.append(tag)
 
     def take(self, tag: str) -> bytes:
         """What waited under a tag, which waits no longer; empty where nothing did."""
         if tag in self._unread:
             self._unread.read()
         self._commit.waiting.pop(tag, None)
-        self._commit.waiting_done.append(tag)
+        if tag not in self._fresh:
+            self._commit.waiting_done.append(tag)
         return self._waiting.pop(tag, b"")

@@ -89,7 +89,7 @@ class ShardProcessor:
     def prepare(self, shard: Shard, batch: Batch) -> Prepared:
         """Decode, and name all profiles, duplicate records and waiting readings that may be touched."""
         entries: list[Read] = []
-        keys: dict[str, None] = {}
+        keys: dict[str, int] = {}
         pairs: dict[tuple[str, int], None] = {}
         receipts: list[str] = []
         reach = shard.record.watermark
@@ -102,10 +102,11 @@ class ShardProcessor:
             at, arrived, ahead = (0, 0, False) if isinstance(event, Rejected) else times_of(event)
             week = seen_week(arrived)
             entries.append(Read(event, at, arrived, ahead, week))
-            keys[key] = None
+            if keys.get(key) != week:
+                keys[key] = week
+                pairs[key, week] = pairs[key, week - 1] = None
             if key[0] == "w":
                 receipts.extend(receipts_in(event))
-            pairs[key, week] = pairs[key, week - 1] = None
             if not ahead and at - self.lateness_ms > reach:
                 reach = at - self.lateness_ms
         waiting = [
@@ -116,7 +117,7 @@ class ShardProcessor:
         ]
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
-            keys[customer] = None
+            keys.setdefault(customer, -1)
             if kind in WAITING:
                 waiting.append(tag)
         found = tuple(dict.fromkeys(receipts))
@@ -182,6 +183,7 @@ class _Run:
         self._weekly = Weekly(labels, alarms, commit, segments, self._occasions)
         self._tiers = Tiers(shard.references, shard.histogram, self._alarms, commit)
         self._moving = Moving(handover, shard, commit, alarms, relations, segments, self._tiers)
+        self._known: dict[str, tuple[int, dict[bytes, bytes], dict[bytes, bytes]]] = {}
         self.watermark = shard.record.watermark
         self.live = self.present = shard.record.live
         self._counts = msgspec.structs.asdict(shard.record.totals)
@@ -221,12 +223,14 @@ class _Run:
         if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
             return
-        pair, name, payload = (entry.key, read.week), entry.fingerprint[:_ID], entry.fingerprint[_ID:]
-        current = self._shard.seen(pair)
-        known = current.get(name) or self._shard.seen((entry.key, read.week - 1)).get(name)
+        key, week, name, payload = entry.key, read.week, entry.fingerprint[:_ID], entry.fingerprint[_ID:]
+        held = self._known.get(key)
+        if held is None or held[0] != week:
+            held = self._known[key] = week, self._shard.seen((key, week)), self._shard.seen((key, week - 1))
+        known = held[1].get(name) or held[2].get(name)
         if known is None:
-            current[name] = payload
-            seen = self._commit.seen
+            held[1][name] = payload
+            pair, seen = (key, week), self._commit.seen
             seen[pair] = seen[pair] + entry.fingerprint if pair in seen else entry.fingerprint
             self._fold(entry, event, read)
         elif known == payload:

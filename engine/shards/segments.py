@@ -173,7 +173,8 @@ class Following:
         if not has_customer(profile.key):
             return profile, 0
         bought, before = profile.purchases, profile.standing
-        after = standing_of(bought, max(at, bought.last_at), self._cuts, self.rule, scored=profile.next_boundary > 0)
+        last_at = bought.last_at
+        after = standing_of(bought, max(at, last_at), self._cuts, self.rule, profile.next_boundary > 0, last_at)
         if after == before:
             return profile, 0
         bins = _groups_of if before.places == after.places else bins_of

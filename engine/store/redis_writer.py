@@ -272,10 +272,14 @@ def _has_to_go(one: Outgoing, shard: int) -> bool:
 def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
     shard = commit.shard
     sets = {keys.record(shard): encode_record(commit.record)}
-    sets.update((keys.profile(shard, key), encode_profile(profile)) for key, profile in commit.profiles.items())
-    sets.update((keys.waiting(shard, tag), raw) for tag, raw in commit.waiting.items())
+    prefix = keys.profile(shard, "")
+    for key, profile in commit.profiles.items():
+        sets[prefix + key] = encode_profile(profile)
+    prefix = keys.waiting(shard, "")
+    for tag, raw in commit.waiting.items():
+        sets[prefix + tag] = raw
     appended = {keys.seen(shard, *pair): raw for pair, raw in commit.seen.items()}
-    deleted = [keys.waiting(shard, tag) for tag in commit.waiting_done]
+    deleted = [prefix + tag for tag in commit.waiting_done]
     deleted += [keys.seen(shard, *pair) for pair in commit.unseen]
     for key in commit.erased:
         deleted += [keys.profile(shard, key), keys.ledger(shard, key), keys.timeline(shard, key)]
