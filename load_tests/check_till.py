@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+from msgspec.structs import replace
 
 from config.settings import DEFAULT_CATALOGUE
 from engine.features.vector import NO_REQUEST, read_features
@@ -180,6 +181,17 @@ def taken_back(url: str, till: Till, now: int, system: System) -> bool:
     return same[0] == same[2] != same[1]
 
 
+def sent_again(url: str, file: Path, log: Sequence[dict[str, Any]], system: System) -> Totals:
+    """The totals after everything was sent once more, in no order; duplicates are counted, and nothing else."""
+    shuffled = list(log)
+    random.Random(1).shuffle(shuffled)
+    till = Till(url, "", file)
+    till.record(*shuffled)
+    till.send()
+    till.close()
+    return replace(folded(system, url), duplicates=0)
+
+
 def free_port() -> int:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
@@ -206,7 +218,7 @@ def checked(folder: Path, log: Sequence[dict[str, Any]], left_out: set[tuple[str
         time.sleep(0.05)
     took = time.monotonic() - began
     print(f"{len(log):,} sent in a burst within {took:.1f} s of the server's return, {away.status().refused} refused")
-    burst = folded(offline, there)
+    burst = replace(folded(offline, there), duplicates=0)
     known, wrong = different(online, offline, now)
     totals = (live.purchases, live.spend, live.customers) == (burst.purchases, burst.spend, burst.customers)
     found = missing(there)
@@ -214,12 +226,14 @@ def checked(folder: Path, log: Sequence[dict[str, Any]], left_out: set[tuple[str
     print(f"{known} customers, {wrong} read differently")
     both = "the same online" if missing(url) == found else "OTHERS online"
     print(f"{len(left_out)} left out: {len(found & left_out)} reported, {len(found - left_out)} false alarms, {both}")
+    again = sent_again(there, folder / "again.db", log, offline) == burst and missing(there) == found
+    print(f"sent once more, shuffled: {'nothing changed' if again else 'CHANGED'}")
     back = taken_back(there, away, now, offline)
     for one in (till, away):
         one.close()
     for system in (online, offline):
         system.stop()
-    return totals and not wrong and found == left_out and back
+    return totals and not wrong and found == left_out and again and back
 
 
 def main() -> int:
