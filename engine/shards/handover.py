@@ -45,6 +45,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
 _AWAITED = msgspec.msgpack.Decoder(tuple[Awaited, ...])
 _CLAIMS = ("u:", "l:")
+_OUTRIGHT = frozenset({"identity_linked", "identity_unlinked"})
 _BINDING = OBEYED_AT_ONCE | {"part_handed_over"}
 """Types that stand beside their customer until they are folded."""
 SETTLED = _BINDING | {"identity_claimed"}
@@ -65,7 +66,15 @@ class Handover:
 
     def named(self, profile: Profile, event: Event, at: int) -> tuple[Profile, list[Outgoing]]:
         """A customer's event names other identities: the customer with what it says of them, and what is claimed or released."""
-        if not profile.key.startswith(_CLAIMS):
+        holder, known = profile.key, profile.links.by_key
+        browser, card = event.anonymous_id, event.loyalty_id
+        if (
+            (not browser or f"a:{browser}" in known or holder[0] == "a")
+            and (not card or f"l:{card}" in known or holder[0] == "l")
+            and event.type not in _OUTRIGHT
+        ):
+            return profile, []
+        if not holder.startswith(_CLAIMS):
             return profile, []
         going: list[Outgoing] = []
         for key in _others(event, profile.key):
@@ -166,7 +175,8 @@ class Handover:
     def parted(
         self, profile: Profile, event: PartReleased, offers: dict[str, tuple[Carried, ...]]
     ) -> tuple[Profile, list[Outgoing]]:
-        """The customer's side: the part is taken out with those that came through it, and sent home.
+        """The customer's side: the part is taken out with those that came through it, and sent home, each to its own identity:
+        that one knows where it belongs by now.
 
         A refusal of consent stays with both: each may have meant it. One to be forgotten is thrown away, and what came through
         it is claimed by the customer's own name.
@@ -187,12 +197,15 @@ class Handover:
             told = Change(claim.at, "parted", key, claim.event_id, claim.event_source)
             profile = replace(profile, links=profile.links.through(key, "").noted(told))
             profile, part = _refusing(profile, part)
-            going.append(self._carried(event, claim.part_key, key, claim, part, offers.get(key, ()), claim.part_key))
+            going.append(self._carried(event, key, key, claim, part, offers.get(key, ()), key))
         return replace(profile, events=profile.events + 1), going
 
     def forwarded(self, profile: Profile, entry: Entry, event: Event) -> Outgoing:
         """An event of an identity that has moved, on its way to its customer."""
         going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
+        if isinstance(event, PartHandedOver) and event.data.part_key != profile.key:
+            told = replace(event.data, by=profile.moved_to, via=profile.key)
+            going = self._sent(PartHandedOver, event, profile.moved_to, told)
         return replace(going, source=entry.key, entry=entry.id) if event.type in _BINDING else going
 
     def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
