@@ -33,6 +33,8 @@ from engine.profiles.profile import Profile
 from engine.shards.commit import Entry
 from engine.shards.labels import ChurnRule, Labels
 from engine.shards.processor import ShardProcessor
+from engine.shards.unread import Unread
+from engine.shards.weekly import Weekly
 from engine.store import redis_writer
 from engine.store.embedded import start_embedded
 from engine.store.memory import MemoryStore
@@ -229,7 +231,8 @@ def where_it_goes(sent: Sent, url: str) -> dict[str, float]:
     watch.over("load from Redis", RedisStore, "load")
     watch.over("shard logic", ShardProcessor, "process")
     watch.over("fold", Profile, "folded")
-    watch.over("boundaries and features", Labels, "scored")
+    watch.over("boundaries and features", Weekly, "passed")
+    watch.over("boundaries and features", Unread, "read")
     watch.over("labels", Labels, "closed")
     watch.over("labels", Labels, "offers_waiting")
     watch.over("encode", redis_writer, "_arguments")
