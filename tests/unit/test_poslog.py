@@ -129,16 +129,22 @@ def test_points_stand_on_the_receipt() -> None:
     assert event.loyalty_id == "9"
 
 
-@pytest.mark.parametrize("where", ["transaction", "line"])
+@pytest.mark.parametrize("where", ["transaction", "goods", "line", "a return of what stands as sold"])
 def test_a_return_names_the_receipt_it_takes_back(where: str) -> None:
-    line = {"Return": {**sale()["Sale"], **({"TransactionLink": LINK} if where == "line" else {})}}
-    retail = {"TransactionLink": {**LINK, "ReasonCode": "Return"}} if where == "transaction" else {}
+    line: dict[str, Any] = {"Return": {**sale()["Sale"], **({"TransactionLink": LINK} if where == "goods" else {})}}
+    line |= {"TransactionLink": LINK} if where == "line" else {}
+    retail: dict[str, Any] = {"TransactionLink": {**LINK, "ReasonCode": "Return"}} if where[0] in "ta" else {}
+    line = sale() if where.startswith("a return") else line
 
     event = one(transaction(line, retail=retail | {"Total": "19.90"}))
 
     assert isinstance(event, PosReturnCompleted)
     assert (event.data.original, event.data.returned_minor) == ("48/2/2026-01-31/9", 1990)
     assert event.data.key == "48/6/2026-03-02/73"
+
+
+def test_a_customer_named_by_number_is_a_card() -> None:
+    assert one(transaction(sale(), retail={"Customer": {"CustomerID": 42}})).loyalty_id == "42"
 
 
 def test_an_exchange_is_a_return_and_a_sale_of_one_number() -> None:

@@ -105,8 +105,10 @@ def _natives(body: Body) -> list[dict[str, Any]]:
     for aside in ("training", "suspended"):
         if aside in flags:
             return [_event("pos_transaction_completed", aside, head, who, {"status": aside, "lines": goods.lines})]
-    total = _total(retail, goods)
     linked = linked_of(retail.get("TransactionLink"))
+    if linked and "return" in _why(retail) and not goods.returned:
+        goods.came_back()
+    total = _total(retail, goods)
     if flag_of(body, "CancelFlag") or "voided" in flags:
         worth = {"total": amount_text(total, currency)} if total is not None else {}
         return [_event("pos_transaction_voided", "", head, who, worth)]

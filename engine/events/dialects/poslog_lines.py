@@ -35,9 +35,11 @@ class Back(Struct):
 
 
 class Goods(Struct):
-    """What the lines hold. `returned` are lines taken back with the receipt they name (empty for none) and their amounts."""
+    """What the lines hold. `sold` are lines with their amounts, `returned` those taken back with the receipt they name (empty for
+    none) and their amounts."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
+    sold: list[tuple[dict[str, Any], Decimal]] = field(default_factory=list)
     returned: list[tuple[dict[str, Any], str, Decimal]] = field(default_factory=list)
     tenders: list[dict[str, Any]] = field(default_factory=list)
     coupons: list[str] = field(default_factory=list)
@@ -47,6 +49,14 @@ class Goods(Struct):
     @property
     def sum_with_taxes(self) -> Decimal:
         return self.paid + self.taxes
+
+    def came_back(self) -> None:
+        """The transaction as a whole was a return: what stands on it as sold was given back."""
+        for line, amount in self.sold:
+            line["kind"] = "return"
+            self.paid -= 2 * amount
+            self.returned.append((line, "", abs(amount)))
+        self.sold = []
 
     def backs(self, original: str) -> dict[str, Back]:
         """Returns by the receipt they come from; `original` is that of lines which name none."""
@@ -83,9 +93,12 @@ def _read(line: Body, goods: Goods, currency: str) -> None:
         for item in objects_of(line.get(name)):
             told, amount = _goods(item, kind, goods, currency)
             goods.lines.append(told)
+            if kind == "sale":
+                goods.sold.append((told, amount))
             goods.paid += amount if kind == "sale" else -abs(amount)
             if kind == "return":
-                goods.returned.append((told, linked_of(item.get("TransactionLink")), abs(amount)))
+                of = linked_of(item.get("TransactionLink")) or linked_of(line.get("TransactionLink"))
+                goods.returned.append((told, of, abs(amount)))
     for name in ("Discount", "PriceModification", "RetailPriceModifier"):
         for item in all_of(line.get(name)):
             amount = abs(number_of(item) or _NOTHING)
