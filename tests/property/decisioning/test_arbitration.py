@@ -89,7 +89,7 @@ def test_a_better_arm_is_never_less_likely(values: Numbers, arbitration: Arbitra
 @given(values=values, arbitration=arbitrations, factor=st.floats(0.01, 1000))
 def test_the_currency_of_values_changes_no_probability(values: Numbers, arbitration: Arbitration, factor: float) -> None:
     # Leaders are those that are exactly equal: values a last bit apart would lead together in one currency and not in the other.
-    values = np.round(np.abs(values), 3) + 1.0
+    values = np.array([round(abs(value), 3) + 1.0 for value in values.tolist()])
 
     assert np.allclose(propensities(values, arbitration), propensities(values * factor, arbitration), rtol=1e-6)
 
