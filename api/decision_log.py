@@ -55,12 +55,16 @@ def log_entry(decision: Decision, asked: DecisionRequest, basis: Basis, arrival:
 def _asked(asked: DecisionRequest) -> dict[str, Any]:
     """What was asked beside who and where, as far as it is not the usual: who plays the visit again needs it."""
     context = asked.context
-    cart = context.cart if context is not None and context.cart else ()
-    told = {
-        "asked": {one.name: one.count for one in asked.placements if one.count != 1},
-        "locale": context.locale if context is not None else None,
-        "timezone": context.timezone if context is not None else None,
-        "cart": [(line.product_id, line.category) for line in cart[:MOST_LINES]],
-        "exclude": (asked.exclude or ())[:MOST_LINES],
-    }
-    return {name: value for name, value in told.items() if value}
+    told: dict[str, Any] = {}
+    if counts := {one.name: one.count for one in asked.placements if one.count != 1}:
+        told["asked"] = counts
+    if context is not None:
+        if context.locale:
+            told["locale"] = context.locale
+        if context.timezone:
+            told["timezone"] = context.timezone
+        if context.cart:
+            told["cart"] = [(line.product_id, line.category) for line in context.cart[:MOST_LINES]]
+    if asked.exclude:
+        told["exclude"] = asked.exclude[:MOST_LINES]
+    return told

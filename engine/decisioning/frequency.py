@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.decisioning.catalogue import Columns
 from engine.decisioning.conditions import BoolArray
-from engine.decisioning.ledger import CHANNEL, RESERVED, CapClaim, Entry, Ledger, count, counts, reaches
+from engine.decisioning.ledger import CHANNEL, RESERVED, CapClaim, Entry, Ledger, count, counts
 
 Scopes = tuple[str, ...]
 
@@ -66,6 +66,7 @@ def _without(columns: Columns, stopped: Sequence[NDArray[np.intp]]) -> BoolArray
 
 def held(columns: Columns, ledger: Ledger, placement: str, now: int, on: Scopes) -> dict[int, Entry]:
     """Rows of which the customer holds a live reservation in a placement on these channels, with its entry."""
+    channels = frozenset([name for name in on if name.startswith(CHANNEL)])
     return {
         columns.row[entry.offer_id]: entry
         for entry in reversed(ledger.entries)
@@ -73,5 +74,5 @@ def held(columns: Columns, ledger: Ledger, placement: str, now: int, on: Scopes)
         and entry.state == RESERVED
         and entry.expires > now
         and entry.offer_id in columns.row
-        and reaches(entry, on)
+        and channels.issubset(entry.scopes)
     }

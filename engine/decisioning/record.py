@@ -4,7 +4,8 @@ A small eligible set is written by name. A large one is a bit for each offer of 
 the store keeps them as long as the log.
 """
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -38,12 +39,19 @@ def decided(
     """
     offers = decision.offers
     readings = b"" if vector is None or any(offer.vector for offer in offers) else vector.astype("<f4").tobytes()
+    named: dict[str, tuple[str, ...]] = {}
+    bits: dict[str, str] = {}
+    for filled in decision.placements:
+        if _many(filled):
+            bits[filled.name] = _text(filled.open)
+        else:
+            named[filled.name] = filled.eligible
     return Decided(
-        offers=tuple(_chosen(offer, catalogue, policy) for offer in offers),
-        readings=b64encode(readings).decode(),
+        offers=tuple([_chosen(offer, catalogue, policy) for offer in offers]),
+        readings=_text(readings),
         request_id=request_id,
-        eligible={filled.name: filled.eligible for filled in decision.placements if not _many(filled)},
-        eligible_bits={filled.name: b64encode(filled.open).decode() for filled in decision.placements if _many(filled)},
+        eligible=named,
+        eligible_bits=bits,
         stages={filled.name: filled.stages for filled in decision.placements},
         versions={
             "policy": decision.policy_version,
@@ -63,6 +71,10 @@ def decided(
         degraded=decision.degraded,
         context=context or {},
     )
+
+
+def _text(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).decode("ascii")
 
 
 def _allowed(offers: Sequence[Chosen]) -> tuple[Allowed, ...]:
@@ -104,7 +116,7 @@ def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:
         attribution_window_ms=int(written.attribution_window_days * DAY),
         shown_when=policy.placements[offer.placement].shown_when,
         learn=offer.learn,
-        vector=b64encode(offer.vector).decode(),
+        vector=_text(offer.vector),
         cost_minor=written.cost.minor,
         redemption_cost_minor=redemption_cost(written),
     )
