@@ -77,18 +77,20 @@ class Handover:
         if not holder.startswith(_CLAIMS):
             return profile, []
         going: list[Outgoing] = []
+        # An event that a card's shard has forwarded speaks for the card, and comes to the same before and after the card moved.
+        card_of = own if (own := route(event)) != holder and own[0] == "l" else ""
         for key in _others(event, profile.key):
             links, outright = profile.links, isinstance(event, IdentityLinked | IdentityUnlinked)
             if key in links.by_key and not outright:
                 continue
-            said = Link(at, not isinstance(event, IdentityUnlinked), outright, event.id, event.source)
+            said = Link(at, not isinstance(event, IdentityUnlinked), outright, event.id, event.source, card_of)
             if said.linked and key not in links.by_key and _is_full(profile, key[0]):
                 continue
             heard = links.heard(key, said)
             if heard is links:
                 continue
             before, now = links.linked(key), heard.linked(key)
-            claim = _claim(key, profile.key, heard.by_key[key])
+            claim = _claim(key, card_of or holder, heard.by_key[key])
             if now and (not before or outright):
                 going.append(self._sent(IdentityClaimed, event, key, claim))
             elif not now and (before or key in profile.parts):
