@@ -101,7 +101,9 @@ class Container:
         self._names_kept = ("", 0.0)
         self._stale: tuple[str, ...] = ()
         self.timing = Timing()
-        self.serving = Serving(self.redis.read, self.writes, self.metrics, lambda: self._stale, self.stock, self.timing)
+        self.serving = Serving(
+            self.redis.read, self.redis.write, self.writes, self.metrics, lambda: self._stale, self.stock, self.timing
+        )
         self._beside: list[asyncio.Task[None]] = []
 
     def now(self) -> Millis:

@@ -72,6 +72,7 @@ class Serving:
     def __init__(
         self,
         read: Callable[[Sequence[str]], Awaitable[list[bytes | None]]],
+        write: Callable[[Sequence[Command]], Awaitable[list[Any]]],
         writes: Coalescer[Sequence[Command], list[Any]],
         metrics: Metrics,
         stale_of: Callable[[], Sequence[str]],
@@ -79,6 +80,7 @@ class Serving:
         timing: Timing | None = None,
     ) -> None:
         self._read = read
+        self._write = write
         self._writes = writes
         self._metrics = metrics
         self._stale_of = stale_of
@@ -147,8 +149,12 @@ class Serving:
         if not sent:
             return
         began = time.perf_counter()
+        commands = [question.command for question in sent]
+        # What a request brought along is written in its turn, and its decision after it. Where nobody brought anything there is
+        # nothing to keep in order, and a group need not wait until what is on its way has been flushed.
+        ordered = any(question.taking is not None for question in sent)
         try:
-            replies = await self._writes.ask([question.command for question in sent])
+            replies = await (self._writes.ask(commands) if ordered else self._write(commands))
         except StoreUnavailable as error:
             replies = [Refused(str(error))] * len(sent)
         self._timing.commit += (time.perf_counter() - began) * len(sent)
