@@ -60,6 +60,7 @@ def alerts() -> list[dict[str, str]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+@pytest.mark.slow
 def test_every_metric_on_a_dashboard_exists() -> None:
     assert named("\n".join(expressions())) - set(declared()) == set()
 
@@ -82,6 +83,7 @@ def test_every_alert_has_its_incident() -> None:
     assert {rule["alert"] for rule in alerts()} == fired
 
 
+@pytest.mark.slow
 def test_every_alert_fires_in_its_incident_and_none_while_all_is_well() -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is missing: apt-get install prometheus")

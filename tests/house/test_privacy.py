@@ -22,6 +22,7 @@ MADE_IN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE_IN)
 def test_a_proof_and_an_offer_are_made_in_one_place_each(name: str) -> None:
     makers = {

@@ -12,6 +12,7 @@ WIDTHS = st.sampled_from([1, 2, 7, TILE - 1, TILE, TILE + 1, 2 * TILE, 2 * TILE 
 SEEDS = st.integers(0, 9)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(WIDTHS, SEEDS)
 def test_products_and_corrections_are_those_of_the_plain_matrix(width: int, seed: int) -> None:

@@ -44,6 +44,7 @@ def test_no_bet_is_worth_more_than_its_stake_whatever_is_true_within_the_toleran
     assert (true * won[0] + (1.0 - true) * won[1]).max() <= 1.0 + 1e-9
 
 
+@pytest.mark.slow
 def test_fifty_clean_years_with_seasons_raise_no_alarm() -> None:
     alarms = []
     for seed in range(STREAMS):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def assert_reads_as_one(log: list[dict[str, Any]], profiles: dict[str, Profile])
         assert profile.whole.loyalty.balance == alone.whole.loyalty.balance
 
 
+@pytest.mark.slow
 @LIMITED
 @given(lives(unlinks=False), st.integers(0, 2**32))
 def test_a_customer_reads_like_one_who_did_it_all_under_a_single_name(log: list[dict[str, Any]], seed: int) -> None:

@@ -179,6 +179,7 @@ print(model.layout.width, hashlib.sha256(encode_state(model.state())).hexdigest(
 """
 
 
+@pytest.mark.slow
 def test_the_bits_do_not_depend_on_the_number_of_cores() -> None:
     told = [
         subprocess.run(

@@ -220,6 +220,7 @@ def test_the_list_of_purchases_is_bounded_in_order_and_sums_stay_exact(bought: l
     assert sum(1 for one in held.last if one.joined_products) <= LAST_WITH_PRODUCTS
 
 
+@pytest.mark.slow
 def test_state_stays_small_whatever_a_customer_does() -> None:
     profile = Profile("u:ann")
     for number in range(1_500):

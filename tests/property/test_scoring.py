@@ -150,6 +150,7 @@ def test_offers_left_out_change_nothing_for_the_others(seed: int, kept: list[boo
 TAUGHT = OfferScorer(a_learner_of_all_readings().publish())
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     shoppers=st.lists(parts(), min_size=1, max_size=4),

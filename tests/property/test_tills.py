@@ -129,6 +129,7 @@ def test_days_of_workstations_do_not_depend_on_order_or_batches(
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(CHANCE)
 def test_a_hundred_numbers_left_out_are_found_and_none_besides(chance: Any) -> None:

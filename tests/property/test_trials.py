@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +101,7 @@ def test_cutting_the_log_into_other_batches_or_sending_it_twice_changes_no_sum(l
     assert sums(at_the_end([*entries, *entries])) == sums(whole)
 
 
+@pytest.mark.slow
 @LIMITED
 @given(trials())
 def test_everybody_counts_once_with_what_they_spent_in_their_time(log: list[dict[str, Any]]) -> None:

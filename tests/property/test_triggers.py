@@ -325,6 +325,7 @@ def _state(store: MemoryStore) -> Sequence[Any]:
     return dict(store.actions), dict(store.timers), store.waiting, store.profiles, store.records, dict(store.outbox)
 
 
+@pytest.mark.slow
 @LIMITED
 @given(bodies(), st.integers(1, 7))
 def test_cutting_the_log_into_other_batches_fires_the_same_triggers(log: list[dict[str, Any]], most: int) -> None:
@@ -333,6 +334,7 @@ def test_cutting_the_log_into_other_batches_fires_the_same_triggers(log: list[di
     assert _state(folded(entries, most)) == _state(folded(entries))
 
 
+@pytest.mark.slow
 @LIMITED
 @given(bodies(), st.data())
 def test_a_new_owner_goes_on_with_the_waits_of_the_one_before(log: list[dict[str, Any]], data: st.DataObject) -> None:

@@ -104,6 +104,7 @@ def test_what_is_drawn_carries_its_own_propensity(values: Numbers, arbitration: 
     assert drawn.best == values.max()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 5.0]), min_size=1, max_size=6).map(np.array), arbitration=arbitrations)
 def test_the_points_that_fall_on_an_arm_are_as_many_as_its_propensity(values: Numbers, arbitration: Arbitration) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,6 +238,7 @@ def test_an_empty_profile_is_an_answer_not_an_error(world: tuple[Situation, Cata
     assert decision.degraded == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_whoever_is_decided_together_with_others_gets_what_they_get_alone(data: st.DataObject) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import Feature, Span
@@ -109,6 +110,7 @@ def made_case(chance: random.Random, catalogue: Catalogue, person: Situation, nu
     )
 
 
+@pytest.mark.slow
 def test_stages_add_up_to_the_catalogue_in_ten_thousand_cases() -> None:
     chance = random.Random(4)
     shops = [made_shop(chance) for _ in range(SHOPS)]

@@ -137,6 +137,7 @@ def test_a_folder_with_a_mistake_is_not_touched(folder: Path) -> None:
     assert text(folder) == wrong
 
 
+@pytest.mark.slow
 def test_every_shipped_offer_can_be_paused_and_resumed(tmp_path: Path) -> None:
     files = read_files(DEFAULT_CATALOGUE)
     folder = tmp_path / "c"

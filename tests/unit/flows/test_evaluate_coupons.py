@@ -135,6 +135,7 @@ def test_a_message_that_says_nothing_of_a_campaign_is_no_contact(tmp_path: Path)
     assert (collected.contacts, collected.rejected) == (0, 0)
 
 
+@pytest.mark.slow
 def test_those_who_redeem_are_found_and_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "shop.ndjson", tmp_path / "out.json"
     written(source, shop())

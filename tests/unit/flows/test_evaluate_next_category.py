@@ -61,6 +61,7 @@ def ranked(source: EventFile) -> list[Basket]:
         return rank(opened(source, Terms(since=0), progress), progress).baskets
 
 
+@pytest.mark.slow
 def test_shuffling_what_happens_later_changes_no_ranking_so_far(tmp_path: Path) -> None:
     baskets, cut = shop(), START // DAY * DAY + 10 * WEEK
     later = [(at, customer, names) for at, customer, names in baskets if at >= cut]

@@ -33,6 +33,7 @@ def played() -> dict[str, Played]:
         return play(world(), progress)
 
 
+@pytest.mark.slow
 def test_an_even_draw_and_the_rule_are_taken_as_often_as_the_anchors_say() -> None:
     assert world().truth.mean() == pytest.approx(EVEN, abs=1e-6)
     assert played()["rule"].expected.mean() == pytest.approx(BY_RULE, abs=1e-3)
@@ -68,6 +69,7 @@ def test_no_decision_is_expected_to_lose_more_than_the_budget() -> None:
         assert one.lost.max() > 0.0
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_rewards_to_the_last_bit() -> None:
     with Progress(disable=True) as progress:
         again = Player(world(), "learned", Arbitration(), learner()).play(progress, "again")
@@ -75,6 +77,7 @@ def test_the_same_run_gives_the_same_rewards_to_the_last_bit() -> None:
     np.testing.assert_array_equal(again.expected, played()["learned"].expected)
 
 
+@pytest.mark.slow
 def test_an_offer_that_begins_later_is_shown_from_its_start_and_costs_little() -> None:
     launch = launched(scene(), 3, DECISIONS // 2)
 
@@ -109,6 +112,7 @@ def test_clicks_are_more_often_than_redemptions_and_for_some_of_the_same_reasons
     assert world().clicked(0, 0) == world().clicked(0, 0)
 
 
+@pytest.mark.slow
 def test_somebody_new_gets_more_of_what_they_like_than_what_is_popular() -> None:
     brought = newcomers(World(small_scene(3, 600, households=60, groups=4), 3))
 

@@ -22,6 +22,7 @@ def rows(seed: int) -> Rows:
     return Rows(labels, scores, chance.integers(0, 200, 3000).astype(np.intp), chance.integers(0, 20, 3000) * WEEK)
 
 
+@pytest.mark.slow
 def test_both_plots_are_pictures(tmp_path: Path) -> None:
     canvas = Canvas(tmp_path / "plots")
     weekly = {"active": Line(tuple(week * WEEK for week in range(2450, 2470)), tuple([0.8] * 20))}

@@ -33,6 +33,7 @@ def examples() -> list[Example]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", anchors.ANCHORS)
 def test_an_anchor_learns_closed_labels_only(name: str) -> None:
     told = examples()

@@ -35,6 +35,7 @@ def a_shop(path: Path, customers: int, weeks: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_model_knows_nothing_that_it_cannot_know(tmp_path: Path) -> None:
     with Progress(disable=True) as progress:
         log = opened(EventFile(a_shop(tmp_path / "shop.ndjson", customers=100, weeks=39)), Terms(), progress)

@@ -54,6 +54,7 @@ def test_customers_stay_away_as_often_as_their_hazard_says() -> None:
     assert silent[high].mean() == pytest.approx(chance[high].mean(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_engine_counts_exactly_what_the_crowd_did() -> None:
     shop = Shop(Crowd(8, 500), held_out=0.4)
     shop.run()
@@ -87,6 +88,7 @@ def test_the_engine_counts_exactly_what_the_crowd_did() -> None:
     assert held[EVERYTHING, HOLDOUT].exposed == 0
 
 
+@pytest.mark.slow
 def test_who_will_stay_away_is_learned_from_what_customers_do() -> None:
     shop = Shop(Crowd(21, 500), held_out=0.0)
     played, examples = shop.watched(24)

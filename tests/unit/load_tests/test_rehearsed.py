@@ -10,6 +10,7 @@ def found() -> list[Foretold]:
     return rehearsed(customers=250, seed=11)
 
 
+@pytest.mark.slow
 def test_all_twenty_campaigns_are_foretold_and_none_of_them_is_in_the_log(found: list[Foretold]) -> None:
     assert len(found) == len(proposed().catalogue.campaigns) == 20
     assert all(one.true >= 15 for one in found)

@@ -39,6 +39,7 @@ def shoppers(chance: np.random.Generator, count: int, lift_by: float = 0.0) -> t
     return columns[0], columns[1]
 
 
+@pytest.mark.slow
 @given(st.lists(observations(), max_size=8), st.lists(observations(), max_size=8))
 def test_two_shards_add_up_to_all_customers_in_one(some: list[Observed], more: list[Observed]) -> None:
     def summed(customers: list[Observed]) -> ArmSums:
@@ -114,6 +115,7 @@ def test_looking_again_and_again_costs_half_as_much_again() -> None:
     assert max(reaches[1:]) < 2.3 * 1.96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("held_out", "customers"), [(0.05, 12_000), (0.5, 6_000)])
 def test_of_300_experiments_without_a_difference_at_most_one_in_twenty_ever_finds_one(held_out: float, customers: int) -> None:
     chance = np.random.default_rng(2026)
