@@ -77,7 +77,7 @@ def identities_answer(user_id: str, profile: Profile) -> IdentitiesAnswer:
 
 def _line(key: str, held: Link, joined: bool) -> IdentityLine:
     status: Status = "unlinked" if not held.linked else "joined" if joined else "linked"
-    via = held.via.partition(":")[2]
+    via = held.via.partition(":")[2] if held.via != key else ""
     return IdentityLine(*_named(key), status, _at(held.at), held.event_id, held.source, held.outright, via)
 
 

@@ -17,7 +17,8 @@ What = Literal["linked", "unlinked", "joined", "parted"]
 
 
 class Link(Struct, frozen=True, array_like=True):
-    """What holds of one identity. `via` is the card through which its part came, empty where it was claimed by itself."""
+    """What holds of one identity. `via` is the way by which its part came: the card that brought it, or the identity itself;
+    empty while it is on its way."""
 
     at: int = 0
     linked: bool = True
@@ -43,13 +44,15 @@ class Change(Struct, frozen=True, array_like=True):
 
 
 class Awaited(Struct, frozen=True, array_like=True):
-    """What was done with an offer that an identity on its way may have brought along; `what` is empty for a coupon used."""
+    """What was done with an offer that an identity on its way may have brought along; `what` is empty for a coupon used. `key` is
+    the identity that did it."""
 
     at: int = 0
     what: Literal["shown", "clicked", "redeemed", ""] = ""
     decision_id: str = ""
     offer_id: str = ""
     coupon: str = ""
+    key: str = ""
 
 
 class Links(Struct, frozen=True, array_like=True):
@@ -103,6 +106,11 @@ class Links(Struct, frozen=True, array_like=True):
     def awaiting(self, one: Awaited) -> "Links":
         """With something that may concern an identity on its way."""
         return replace(self, awaited=(*self.awaited, one)[-MOST_AWAITED:])
+
+    def without_awaited(self, key: str) -> tuple["Links", tuple[Awaited, ...]]:
+        """Without what this identity did with offers on their way, and that."""
+        gone = tuple(one for one in self.awaited if one.key == key)
+        return (replace(self, awaited=tuple(one for one in self.awaited if one.key != key)) if gone else self), gone
 
     def without(self, key: str) -> "Links":
         """As if the identity had never been named."""

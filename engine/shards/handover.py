@@ -135,7 +135,7 @@ class Handover:
             if key not in links.by_key:
                 links = links.heard(key, Link(claim.at, True, claim.outright, claim.event_id, claim.event_source))
             via = claim.via if claim.via != profile.key else ""
-            links = links.through(key, via or (claim.by if claim.by not in (profile.key, key) else ""))
+            links = links.through(key, via or (claim.by if claim.by != profile.key else key))
             if key not in profile.parts:
                 links = links.noted(Change(claim.at, "joined", key, claim.event_id, claim.event_source))
         for one in _AWAITED.decode(b64decode(claim.awaited)) if claim.awaited else ():
@@ -191,15 +191,16 @@ class Handover:
             if claim.forget:
                 back = replace(claim, part_key=key, by=claim.part_key, forget=False)
                 going.append(self._sent(IdentityReleased, event, key, back))
-                going.append(self._sent(IdentityClaimed, event, key, _claim(key, profile.key, profile.links.by_key[key])))
+                said = profile.links.by_key.get(key, Link(claim.at))
+                going.append(self._sent(IdentityClaimed, event, key, _claim(key, profile.key, said)))
                 profile = replace(profile, links=profile.links.through(key, ""))
                 continue
             part = profile.part_of(key)
             profile = profile.without_part(key)
             told = Change(claim.at, "parted", key, claim.event_id, claim.event_source)
-            profile = replace(profile, links=profile.links.through(key, "").noted(told))
-            profile, part = _refusing(profile, part)
-            going.append(self._carried(event, key, key, claim, part, offers.get(key, ()), key))
+            links, awaited = profile.links.through(key, "").noted(told).without_awaited(key)
+            profile, part = _refusing(replace(profile, links=links), part)
+            going.append(self._carried(event, key, key, claim, part, offers.get(key, ()), key, awaited))
         return replace(profile, events=profile.events + 1), going
 
     def forwarded(self, profile: Profile, entry: Entry, event: Event) -> Outgoing:
@@ -270,9 +271,12 @@ def carried(profile: Profile, event: PartHandedOver) -> Profile:
 
 
 def leaving(profile: Profile, key: str) -> list[str]:
-    """The parts that go where this identity goes: its own, and those that came through it."""
-    through = [name for name, one in profile.links.by_key.items() if one.via == key]
-    return [name for name in (key, *sorted(through)) if name in profile.parts and name != profile.key]
+    """The parts that go where this identity goes: its own, those that came through it, and with a card what was done in browsers
+    whose part is still on its way. Such can only have come through a card, and home is never wrong: from there it follows.
+    """
+    ways = {name: one.via if (one := profile.links.by_key.get(name)) else "" for name in sorted(profile.parts)}
+    through = [name for name, way in ways.items() if way == key or (not way and (key[0], name[0]) == ("l", "a"))]
+    return [name for name in dict.fromkeys((key, *through)) if name in profile.parts and name != profile.key]
 
 
 def _others(event: Event, holder: str) -> list[str]:

@@ -40,7 +40,8 @@ _ANSWERS: Final = {
 def answered(profile: Profile, part_key: str, event: Event, at: int) -> Profile:
     """After an event of one part: with the offers that it answers in the others, and the answers that came before the offer."""
     handler = _ANSWERS.get(event.type)
-    if handler is None or not (profile.links.by_key or profile.links.returning):
+    links = profile.links
+    if handler is None or not (links.by_key or links.returning or part_key != profile.key):
         return profile
     if isinstance(event, OfferDecided):
         return _caught_up(_told(profile, part_key), part_key)
@@ -53,7 +54,7 @@ def answered(profile: Profile, part_key: str, event: Event, at: int) -> Profile:
         now = [one for one in changed.part_of(part_key).purchases.last if one.at == at]
         changed = _each(changed, "", lambda offers: _bought(offers, now))
     links = changed.links
-    for awaited in _awaited(changed, event, at):
+    for awaited in _awaited(changed, part_key, event, at):
         links = links.awaiting(awaited)
     return changed if links is changed.links else replace(changed, links=links)
 
@@ -87,7 +88,7 @@ def _each(profile: Profile, but: str, change: Callable[[OfferHistory], OfferHist
     return profile
 
 
-def _awaited(profile: Profile, event: Event, at: int) -> list[Awaited]:
+def _awaited(profile: Profile, part_key: str, event: Event, at: int) -> list[Awaited]:
     """What the event says of offers that no part holds."""
     if isinstance(event, OfferSeen):
         offer_id = event.offer_id or str(event.data.get("offer_id", ""))
@@ -97,16 +98,18 @@ def _awaited(profile: Profile, event: Event, at: int) -> list[Awaited]:
             for part in profile.parts.values()
             for one in part.offers.open
         )
-        return [] if held or not decision_id else [Awaited(at, offer_history.done_by(event), decision_id, offer_id)]
+        done = offer_history.done_by(event)
+        return [] if held or not decision_id else [Awaited(at, done, decision_id, offer_id, key=part_key)]
     coupons: set[str] = set()
     if isinstance(event, OrderCompleted | PosTransactionCompleted):
         coupons = offer_history.coupons_of(event)
     elif isinstance(event, CouponTried | PosNote):
         coupons = {offer_history.coupon_tried(event)}
     links = profile.links
-    if not (links.returning or any(one.linked and key not in profile.parts for key, one in links.by_key.items())):
+    unheard = part_key != profile.key and part_key not in links.by_key
+    if not (unheard or links.returning or any(one.linked and key not in profile.parts for key, one in links.by_key.items())):
         return []
-    return [Awaited(at, "", coupon=coupon) for coupon in sorted(coupons) if coupon]
+    return [Awaited(at, "", coupon=coupon, key=part_key) for coupon in sorted(coupons) if coupon]
 
 
 def _told(profile: Profile, key: str) -> Profile:

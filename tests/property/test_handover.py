@@ -25,16 +25,17 @@ LIMITED = settings(max_examples=40, deadline=None)
 DAYS = [START + number * DAY for number in range(100)]
 
 
-def lived(*log: dict[str, Any], seed: int | None = None) -> dict[str, Profile]:
-    """Profiles after a log; everything told is passed on before the next event, unless a seed leaves that to chance."""
-    return shards_after(log, seed).profiles()
+def lived(*log: dict[str, Any], seed: int | None = None, settled: int = 0) -> dict[str, Profile]:
+    """Profiles after a log; everything told is passed on before the next event, unless a seed leaves that to chance after as many
+    events as are `settled`."""
+    return shards_after(log, seed, settled).profiles()
 
 
-def shards_after(log: Sequence[dict[str, Any]], seed: int | None = None) -> Shards:
+def shards_after(log: Sequence[dict[str, Any]], seed: int | None = None, settled: int = 0) -> Shards:
     shards = Shards(random.Random(seed or 0))
-    for one in arrivals(log):
+    for index, one in enumerate(arrivals(log)):
         shards.take(one)
-        if seed is None:
+        if seed is None or index < settled:
             shards.settle()
     shards.settle()
     return shards
@@ -256,6 +257,64 @@ def test_what_is_seen_as_a_customer_of_a_visitors_offer_is_seen(seed: int | None
     (learned,) = matured(log, seed)
 
     assert learned.label == 1.0
+
+
+@pytest.mark.parametrize("seed", [None, *range(24)])
+def test_what_a_card_owner_heard_of_the_browsers_of_the_card_goes_with_the_card(seed: int | None) -> None:
+    """Events under card and browser that arrive after the card moved: the browser is the card's, whoever has heard of it."""
+    profiles = lived(
+        bought("1", 1, **TABLET), looked("2", 2, **CARD, **USER), bought("3", 3, **TABLET, **CARD),
+        looked("4", 4, **TABLET, **CARD), said("identity_unlinked", 5, DAYS[5], USER, CARD), bought("6", 6, **TABLET),
+        seed=seed,
+    )  # fmt: skip
+
+    assert profiles["u:ann"].purchases.count == 0
+    assert profiles["a:tablet"].moved_to == "l:card-7"
+    assert set(profiles["l:card-7"].parts) == {"l:card-7", "a:tablet"}
+    assert profiles["l:card-7"].purchases.count == 3
+
+
+@pytest.mark.parametrize("seed", [None, *range(8), 566, 626, 666, 701, 723])
+def test_a_view_that_overtakes_its_offer_on_the_way_home_is_counted(seed: int | None) -> None:
+    """The browser's part goes home from the user's shard and on to the card; what the browser does goes straight to the card."""
+    profiles = lived(
+        looked("1", 1, **CARD, **USER), looked("2", 1, **TABLET, **CARD), made(2, **TABLET),
+        said("identity_unlinked", 3, DAYS[2] + 1, USER, CARD), seen(2, **TABLET),
+        looked("4", 4, **LAPTOP), looked("5", 5, **LAPTOP),
+        seed=seed, settled=3,
+    )  # fmt: skip
+
+    offers = profiles["l:card-7"].part_of("a:tablet").offers
+    assert (offers.decided, offers.shown) == (1, 1)
+
+
+@pytest.mark.parametrize("seed", [None, *range(80)])
+def test_a_view_that_went_on_with_the_card_before_its_offer_follows_it(seed: int | None) -> None:
+    """The view is with the card's next owner for a while, the offer comes when the card is let go of again."""
+    profiles = lived(
+        looked("1", 1, **CARD, **USER), looked("2", 1, **TABLET, **CARD), made(2, **TABLET),
+        said("identity_unlinked", 3, DAYS[2] + 1, USER, CARD), said("identity_linked", 4, DAYS[2] + 2, OTHER, CARD),
+        seen(2, **TABLET), said("identity_unlinked", 5, DAYS[4], OTHER, CARD), looked("6", 6, **LAPTOP),
+        seed=seed,
+    )  # fmt: skip
+
+    offers = [part.offers for profile in profiles.values() for part in profile.parts.values()]
+    assert (sum(one.decided for one in offers), sum(one.shown for one in offers)) == (1, 1)
+
+
+@pytest.mark.parametrize("seed", [None, *range(40)])
+def test_what_a_browser_does_while_its_part_is_on_the_way_is_not_left_behind(seed: int | None) -> None:
+    """The card is let go of, taken again and let go of: what came through it in between leaves with it, part or no part."""
+    profiles = lived(
+        bought("1", 1, **TABLET), looked("2", 2, **TABLET, **CARD), said("identity_linked", 3, DAYS[3], USER, CARD),
+        said("identity_unlinked", 4, DAYS[4], USER, CARD), said("identity_linked", 5, DAYS[5], USER, CARD),
+        bought("6", 6, **TABLET), said("identity_unlinked", 7, DAYS[7], USER, CARD), bought("8", 8, **TABLET),
+        seed=seed,
+    )  # fmt: skip
+
+    assert set(profiles["u:ann"].parts) == {"u:ann"}
+    assert set(profiles["l:card-7"].parts) - {"l:card-7"} == {"a:tablet"}
+    assert profiles["l:card-7"].purchases.count == 3
 
 
 def test_an_open_offer_goes_home_with_its_part_and_is_learned_from_there() -> None:
