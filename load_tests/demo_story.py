@@ -109,6 +109,7 @@ class Story:
 
 
 def in_words(contributions: Mapping[str, float]) -> str:
-    """The strongest reasons, in the words of the readings, each with what it adds to the log odds."""
-    strongest = sorted(contributions.items(), key=lambda term: -abs(term[1]))[:REASONS_TOLD]
+    """What speaks for it, strongest first, then what speaks against; in the words of the readings, each with what it adds to the
+    log odds."""
+    strongest = sorted(contributions.items(), key=lambda term: (term[1] <= 0, -abs(term[1])))[:REASONS_TOLD]
     return "; ".join(f"{_WORDS.get(name, name)} ({term:+.2f})" for name, term in strongest)

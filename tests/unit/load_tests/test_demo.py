@@ -191,12 +191,12 @@ def test_the_followed_household_is_of_the_learned_arm() -> None:
     assert arm_of_household(followed, POLICY) == "learned"
 
 
-def test_reasons_are_told_in_words_strongest_first() -> None:
-    words = in_words({"rfm.recency": 0.1, "affinity.rule_logit": -2.0, "unheard.of": 0.5, "rfm.frequency": 0.01})
+def test_reasons_are_told_in_words_first_what_speaks_for_it() -> None:
+    words = in_words({"rfm.recency": 0.1, "affinity.rule_logit": -2.0, "unheard.of": 0.5, "rfm.frequency": -0.01})
 
     assert words == (
-        "how often they buy it, against how often everybody does (-2.00); unheard.of (+0.50);"
-        " days since the last purchase (+0.10)"
+        "unheard.of (+0.50); days since the last purchase (+0.10);"
+        " how often they buy it, against how often everybody does (-2.00)"
     )
 
 
