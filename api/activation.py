@@ -5,6 +5,7 @@ announcement goes out before it is noted as made, so what a crash interrupts is 
 nothing new. Decisions name the same versions, so any of them can be put beside the log.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -46,11 +47,19 @@ class Activation:
     def __init__(self, ask: Ask, shards: int) -> None:
         self._ask = ask
         self._shards = shards
+        self._announcing = asyncio.Lock()
         self.active = Active("", "")
         """What was announced last, as far as this process knows."""
 
     async def look(self, loaded: Loaded, now: Millis) -> bool:
-        """Announces a catalogue that nobody has announced; whether this process did. Raises `StoreUnavailable`."""
+        """Announces a catalogue that nobody has announced; whether this call did. Raises `StoreUnavailable`.
+
+        Who replaces the catalogue and who looks after it every so often ask one after the other, so both know what is active.
+        """
+        async with self._announcing:
+            return await self._look(loaded, now)
+
+    async def _look(self, loaded: Loaded, now: Millis) -> bool:
         wanted = Active(loaded.catalogue.version, loaded.catalogue.policy_version, now)
         if wanted.versions == self.active.versions:
             return False

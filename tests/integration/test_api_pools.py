@@ -20,7 +20,7 @@ placements:
   side: {channel: web}
   shelf: {channel: web}
   till: {channel: pos, shown_when: decided}
-reservation_seconds: 1
+reservation_seconds: 3
 """
 OFFERS = """\
 offers:
