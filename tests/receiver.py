@@ -59,7 +59,11 @@ def receiving(answer: Callable[[str, int], int] = lambda _id, _nth: 204) -> Iter
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever sent it was killed in the middle
+                self.close_connection = True
+                return
             status = receiver.take({name.lower(): value for name, value in self.headers.items()}, body)
             if not status:
                 self.close_connection = True
