@@ -1,6 +1,7 @@
 """Bytes of what is stored. Each record begins with its format, so that a later version can tell."""
 
 import zlib
+from collections.abc import Mapping
 from struct import Struct as Layout
 
 import msgspec
@@ -120,6 +121,11 @@ def arm_of(field: bytes) -> tuple[str, str]:
     """Campaign and arm of a field."""
     campaign, _, arm = field.decode().partition("|")
     return campaign, arm
+
+
+def encode_told(told: Mapping[str, object]) -> bytes:
+    """What a script is told, for its `cmsgpack.unpack`, which reads no bytes; whole numbers arrive exactly up to 2**53."""
+    return _ENCODER.encode(told)
 
 
 def encode_names(names: tuple[str, ...]) -> bytes:

@@ -1,14 +1,15 @@
 """The event log and the shard store on Redis, for the flow: blocking calls, few commands, one script a commit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from secrets import token_bytes
 from typing import Any, cast
 
 import redis
 from redis.exceptions import NoScriptError, RedisError
 
-from engine.errors import InvariantBroken, StoreUnavailable
+from engine.errors import InvariantBroken, Rejected, StoreUnavailable
 from engine.shards.baskets import MOST_KEPT as MOST_BASKETS
 from engine.shards.commit import Batch, Commit, Entry, Loaded, Needs, Opened, Outcome, Outgoing, ShardRecord
 from engine.shards.receipts import KEPT_SECONDS
@@ -33,6 +34,7 @@ from engine.store.codec import (
     encode_record,
     encode_reference,
     encode_sums,
+    encode_told,
 )
 from engine.store.redis_budget import MARK, note_spent
 
@@ -101,10 +103,10 @@ class RedisStore:
     def load(self, needs: Sequence[Needs]) -> list[Loaded]:
         wanted: list[str] = []
         for need in needs:
-            wanted.extend(keys.profile(need.shard, key) for key in need.profiles)
-            wanted.extend(keys.seen(need.shard, *pair) for pair in need.seen)
-            wanted.extend(keys.waiting(need.shard, tag) for tag in need.waiting)
-            wanted.extend(keys.receipt(need.shard, name) for name in need.receipts)
+            wanted += [keys.profile(need.shard, key) for key in need.profiles]
+            wanted += _seen(need.shard, need.seen)
+            wanted += [keys.waiting(need.shard, tag) for tag in need.waiting]
+            wanted += [keys.receipt(need.shard, name) for name in need.receipts]
         if not wanted:
             return [Loaded() for _ in needs]
         with _Reaching():
@@ -248,6 +250,12 @@ def _entry(name: bytes, words: list[bytes]) -> Entry:
     return Entry(name.decode(), fields.get(b"e", b""), fields.get(b"h", b""), fields.get(b"k", b"").decode())
 
 
+def _seen(shard: int, pairs: Collection[tuple[str, int]]) -> list[str]:
+    """The keys of fingerprints, by customer and week: many customers, and a week or two."""
+    begin = {week: keys.seen(shard, "", week) for week in {week for _, week in pairs}}
+    return [begin[week] + customer for customer, week in pairs]
+
+
 def _loaded(need: Needs, answers: Any) -> Loaded:
     profiles = {
         key: decode_profile(keys.profile(need.shard, key), raw)
@@ -269,104 +277,112 @@ def _has_to_go(one: Outgoing, shard: int) -> bool:
     return one.shard != shard or MARK in one.event
 
 
-def _arguments(commit: Commit) -> tuple[list[str], list[bytes | str | int]]:
-    shard = commit.shard
-    sets = {keys.record(shard): encode_record(commit.record)}
-    prefix = keys.profile(shard, "")
-    for key, profile in commit.profiles.items():
-        sets[prefix + key] = encode_profile(profile)
-    prefix = keys.waiting(shard, "")
-    for tag, raw in commit.waiting.items():
-        sets[prefix + tag] = raw
-    appended = {keys.seen(shard, *pair): raw for pair, raw in commit.seen.items()}
-    deleted = [prefix + tag for tag in commit.waiting_done]
-    deleted += [keys.seen(shard, *pair) for pair in commit.unseen]
+def _arguments(commit: Commit) -> tuple[list[str], tuple[str, str, str, bytes, bytes]]:
+    """The keys of a commit, and what its script is told.
+
+    Names and numbers are one value and all bytes another, since each value of its own costs the client library more than
+    it takes to make it. Keys and bytes stand in the order in which the script uses them.
+    """
+    shard, seen = commit.shard, commit.seen
+    deleted = [keys.waiting(shard, tag) for tag in commit.waiting_done]
+    deleted += _seen(shard, commit.unseen)
     for key in commit.erased:
         deleted += [keys.profile(shard, key), keys.ledger(shard, key), keys.timeline(shard, key)]
+    outbox = [one for one in commit.outbox if _has_to_go(one, shard)]
+    own = [one for one in commit.outbox if not _has_to_go(one, shard)]
     settled = [keys.pending(shard, key) for key in dict.fromkeys(commit.settled)]
+    days = {name: day for name, day in commit.days.items() if day is not None}
+    leads = {key: raw for key, raw in commit.leads.items() if raw}
+    profile, waiting = keys.profile(shard, ""), keys.waiting(shard, "")
     names = [
         keys.offset(shard),
-        keys.timers(shard),
-        keys.examples(shard),
-        keys.dead(shard),
-        keys.outbox(shard),
-        keys.decisions(shard),
-        keys.popularity(shard),
-        keys.gone(shard),
         keys.owner(shard),
+        keys.timers(shard),
+        keys.popularity(shard),
         keys.lift(shard),
         keys.histogram(shard),
         keys.references(shard),
+        keys.gone(shard),
+        keys.examples(shard),
+        keys.dead(shard),
+        keys.outbox(shard),
+        keys.events(shard),
+        keys.decisions(shard),
         keys.actions(shard),
         keys.complaints(shard),
         keys.baskets(shard),
         keys.days(shard),
-        keys.events(shard),
-        *sets,
-        *appended,
+        keys.leads(shard),
+        keys.record(shard),
+        *[profile + key for key in commit.profiles],
+        *[waiting + tag for tag in commit.waiting],
+        *_seen(shard, seen),
         *deleted,
-        *(keys.pending(shard, one.source) for one in commit.outbox if one.noted and _has_to_go(one, shard)),
-        *(keys.pending(shard, one.key) for one in commit.outbox if one.source and not _has_to_go(one, shard)),
+        *[keys.pending(shard, one.source) for one in outbox if one.noted],
+        *[keys.pending(shard, one.key) for one in own if one.source],
         *settled,
-        *(keys.timeline(shard, key) for key in commit.timeline),
-        *(keys.reached(shard, digest) for digest, _, _ in commit.reached),
-        *(keys.receipt(shard, name) for name in commit.receipts),
+        *[keys.timeline(shard, key) for key in commit.timeline],
+        *[keys.reached(shard, digest) for digest, _, _ in commit.reached],
+        *[keys.receipt(shard, name) for name in commit.receipts],
     ]
-    names.append(keys.leads(shard))
-    values: list[bytes | str | int] = [commit.expected, commit.offset, SEEN_SECONDS, commit.owner]
-    values += [len(sets), *sets.values(), len(appended), *appended.values(), len(deleted)]
-    values += [len(commit.timers_done), *commit.timers_done]
-    values.append(len(commit.timers))
-    for tag, due in commit.timers.items():
-        values += [due, tag]
-    values.append(len(commit.popularity))
-    for name, pair in commit.popularity.items():
-        values += [name, encode_pair(pair)]
-    values.append(len(commit.lift))
-    for arm, sums in commit.lift.items():
-        values += [arm_field(*arm), encode_sums(sums)]
-    counts = {name: count for name, count in commit.histogram.items() if count}
-    values.append(len(counts))
-    for name, count in counts.items():
-        values += [name, count]
-    emptied = [name for name in commit.histogram if name not in counts]
-    values += [len(emptied), *emptied, len(commit.references)]
-    for name, reference in commit.references.items():
-        values += [name, encode_reference(reference)]
-    values += [len(commit.erased), *commit.erased.values()]
-    values += [len(commit.examples), *commit.examples, len(commit.dead)]
-    for letter in commit.dead:
-        reason = f"{letter.reason.code}\x1f{letter.reason.field}\x1f{letter.reason.detail}\x1f{letter.reason.id}"
-        values += [letter.raw, reason, letter.key, letter.fingerprint, letter.entry_id]
-    going = [one for one in commit.outbox if _has_to_go(one, shard)]
-    values.append(len(going))
-    for one in going:
-        values += [one.shard, one.key, one.event, one.fingerprint, one.source, one.entry, "1" if one.noted else ""]
-    values.append(len(commit.outbox) - len(going))
-    for one in commit.outbox:
-        if not _has_to_go(one, shard):
-            values += [one.event, one.fingerprint, one.key, "1" if one.source else ""]
-    values += [len(commit.decisions), *commit.decisions, len(commit.actions), *commit.actions, len(commit.complaints)]
-    for cell, complaint_sums in commit.complaints.items():
-        values += [cell, encode_complaints(complaint_sums)]
-    values += [len(commit.baskets), MOST_BASKETS, *commit.baskets]
-    values += [len(settled), len(commit.timeline), MOST_KEPT]
-    for lines in commit.timeline.values():
-        values += [len(lines), *lines]
-    values.append(len(commit.reached))
-    for _, key, is_so in commit.reached:
-        values += [int(is_so), key]
-    watched = {name: day for name, day in commit.days.items() if day is not None}
-    values.append(len(watched))
-    for name, day in watched.items():
-        values += [name, encode_day(day)]
-    forgotten = [name for name in commit.days if name not in watched]
-    values += [len(forgotten), *forgotten, len(commit.receipts), KEPT_SECONDS]
-    values += [encode_receipt(one) for one in commit.receipts.values()]
-    queued = {key: raw for key, raw in commit.leads.items() if raw}
-    values.append(len(queued))
-    for key, raw in queued.items():
-        values += [key, raw]
-    no_more = [key for key in commit.leads if key not in queued]
-    values += [len(no_more), *no_more]
-    return names, values
+    values = [
+        encode_record(commit.record),
+        *map(encode_profile, commit.profiles.values()),
+        *commit.waiting.values(),
+        *seen.values(),
+        *map(encode_pair, commit.popularity.values()),
+        *map(encode_sums, commit.lift.values()),
+        *map(encode_reference, commit.references.values()),
+        *commit.erased.values(),
+        *commit.examples,
+        *[raw for one in commit.dead for raw in (one.raw, one.fingerprint)],
+        *[raw for one in outbox for raw in (one.event, one.fingerprint)],
+        *[raw for one in own for raw in (one.event, one.fingerprint)],
+        *commit.decisions,
+        *commit.actions,
+        *map(encode_complaints, commit.complaints.values()),
+        *commit.baskets,
+        *chain.from_iterable(commit.timeline.values()),
+        *map(encode_day, days.values()),
+        *map(encode_receipt, commit.receipts.values()),
+        *leads.values(),
+    ]
+    told = {
+        "sizes": [len(value) for value in values],
+        "sets": 1 + len(commit.profiles) + len(commit.waiting),
+        "appended": len(seen),
+        "seen_seconds": SEEN_SECONDS,
+        "deleted": len(deleted),
+        "timers_done": commit.timers_done,
+        "timers": [one for tag, due in commit.timers.items() for one in (due, tag)],
+        "popularity": list(commit.popularity),
+        "lift": [arm_field(*arm) for arm in commit.lift],
+        "histogram": [one for place, count in commit.histogram.items() if count for one in (place, count)],
+        "emptied": [place for place, count in commit.histogram.items() if not count],
+        "references": list(commit.references),
+        "erased": len(commit.erased),
+        "examples": len(commit.examples),
+        "dead": [(_reason(one.reason), one.key, one.entry_id) for one in commit.dead],
+        "outbox": [(one.shard, one.key, one.source, one.entry, one.noted) for one in outbox],
+        "own": [(one.key, one.source) for one in own],
+        "decisions": len(commit.decisions),
+        "actions": len(commit.actions),
+        "complaints": list(commit.complaints),
+        "baskets": len(commit.baskets),
+        "most_baskets": MOST_BASKETS,
+        "settled": len(settled),
+        "timeline": [len(lines) for lines in commit.timeline.values()],
+        "most_lines": MOST_KEPT,
+        "reached": [(key, is_so) for _, key, is_so in commit.reached],
+        "days": list(days),
+        "forgotten": [name for name, day in commit.days.items() if day is None],
+        "receipts": len(commit.receipts),
+        "receipt_seconds": KEPT_SECONDS,
+        "leads": list(leads),
+        "closed": [key for key, raw in commit.leads.items() if not raw],
+    }
+    return names, (commit.expected, commit.offset, commit.owner, encode_told(told), b"".join(values))
+
+
+def _reason(why: Rejected) -> str:
+    return f"{why.code}\x1f{why.field}\x1f{why.detail}\x1f{why.id}"
