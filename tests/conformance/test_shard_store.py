@@ -199,8 +199,6 @@ def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
         "profiles": {name: profile_of(name) for name in names},
         "timers": {f"b|{name}": at for at, name in enumerate(names)},
         "waiting": {f"c|1|{name}": b"w" for name in names},
-        "seen": {(name, 3): MARK for name in names},
-        "timeline": {"u:ann": [name.encode() for name in names]},
         "erased": {f"{name}x": erased_name(name, b"salt") for name in names},
         "examples": [name.encode() for name in names],
         "popularity": {name: (1.0, at) for at, name in enumerate(names)},
@@ -216,20 +214,6 @@ def test_thousands_of_changes_fit_into_one_commit(held: Held) -> None:
     assert len(opened.histogram) == 2_500
     assert held.store.load([Needs(S, tuple(names), (), tuple(f"c|1|{name}" for name in names))])[0].waiting == {"c|1|u:0": b"w"}
     assert held.stream("examples", S) == [name.encode() for name in names]
-    assert held.timeline(S, "u:ann") == [name.encode() for name in names[-MOST_KEPT:]]
-    assert set(held.store.load([Needs(S, (), tuple((name, 3) for name in names))])[0].seen.values()) == {MARK}
-
-
-def test_values_come_back_byte_by_byte_whatever_they_are(held: Held) -> None:
-    odd = [b"", b"\0", bytes(range(256)), b"", b"\r\n$5\r\n", b"x" * 100_000, "smörgås|\u2028".encode(), b"\xff" * 300]
-    waiting = {f"c|{at}|u:smörgås\n{at}": raw for at, raw in enumerate(odd)}
-
-    lists = {"examples": odd, "decisions": odd[::-1], "baskets": odd}
-    written(held, commit_of("0-0", "1-0", waiting=waiting, timeline={"u:ann": odd}, **lists))
-
-    assert held.store.load([Needs(S, (), (), tuple(waiting))])[0].waiting == waiting
-    assert held.timeline(S, "u:ann") == held.stream("examples", S) == held.stream("baskets", S) == odd
-    assert held.stream("decisions", S) == odd[::-1]
 
 
 def test_an_erased_customer_is_gone_and_remembered_by_a_hash_only(held: Held) -> None:
