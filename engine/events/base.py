@@ -18,7 +18,7 @@ CHANNELS: tuple[str, ...] = get_args(Channel)
 Mode = Literal["live", "backfill"]
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One thing that happened, in canonical form: money in minor units, times with an offset.
 
     `received_at` is stamped at the door. `mode` "backfill" marks history: it builds profiles and labels and starts
@@ -49,7 +49,7 @@ class Activity(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
-class Product(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Product(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A product wherever one appears: viewed, in a cart, on a receipt.
 
     `price` is per unit and `discount` for the whole line, both in minor units; `amount` is the line's total after its

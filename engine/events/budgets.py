@@ -5,7 +5,7 @@ from msgspec import Struct
 from engine.events.base import Event
 
 
-class Spent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Spent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What a redemption cost, in minor units; the envelope names decision, offer and placement."""
 
     campaign: str = ""

@@ -13,7 +13,7 @@ TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Topic = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
-class Consent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Consent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A statement about one purpose. Without channels it holds for all of them."""
 
     purpose: Identifier
@@ -35,7 +35,7 @@ class ConsentUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Consent
 
 
-class Unsubscribed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Unsubscribed(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """`channel` is that of the message; without it the channel of the envelope counts, where it is one of messages."""
 
     channel: ConsentChannel | None = None
@@ -48,14 +48,14 @@ class MessageUnsubscribed(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Unsubscribed = Unsubscribed()
 
 
-class Often(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Often(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """At most `count` offers in any span of `window_days`, sliding."""
 
     count: Annotated[int, Meta(ge=0, le=1000)]
     window_days: Annotated[float, Meta(gt=0, le=7)] = 7.0
 
 
-class QuietTime(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class QuietTime(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """From one time of day to another in the customer's own zone; past midnight where the end is the smaller one."""
 
     start: TimeOfDay
@@ -66,7 +66,7 @@ Topics = Annotated[dict[Topic, bool], Meta(max_length=MOST_TOPICS)] | Annotated[
 Channels = dict[ConsentChannel, bool] | Annotated[tuple[ConsentChannel, ...], Meta(max_length=8)]
 
 
-class Wishes(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Wishes(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What is not named stays as it was; null goes back to what the shop does by itself.
 
     `topics` and `channels` say of each whether it is wanted; a list names all that are. A wish can refuse a channel and never

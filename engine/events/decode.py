@@ -25,7 +25,7 @@ from engine.moments import MINUTE, Millis, localised, millis, moment
 from engine.money import AmountError, to_minor
 
 
-class Store(msgspec.Struct, frozen=True):
+class Store(msgspec.Struct, frozen=True, gc=False):
     """What a till does not say and its store knows."""
 
     zone: str

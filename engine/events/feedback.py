@@ -16,7 +16,7 @@ def sentiment_of(said: float | str) -> float:
     return _WORDS[said] if isinstance(said, str) else float(said)
 
 
-class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Feedback(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Answers to a survey, each by itself or together: `nps` 0 to 10 (would recommend), `csat` 1 to 5 (content), `ces` 1 to 7
     (was easy)."""
 
@@ -38,7 +38,7 @@ class FeedbackSubmitted(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Feedback = Feedback()
 
 
-class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Conversation(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A conversation that is over, with a person or a program; `sentiment` from -1 to 1, or a word."""
 
     conversation_id: Text | None = None
@@ -54,7 +54,7 @@ class ConversationEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Conversation = Conversation()
 
 
-class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Interaction(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Something that somebody of the shop did with the customer or noted: a visit, a call, a chat, a note. `action` says which
     action it carries out, such as the follow-up of a complaint; that action is then due no more."""
 
@@ -72,7 +72,7 @@ class InteractionLogged(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Interaction = Interaction()
 
 
-class Wish(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Wish(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Something that the customer asked for, to be remembered."""
 
     request_id: Text | None = None

@@ -38,7 +38,7 @@ NEVER_KEPT = frozenset(
 MOST_TRAIT_TEXT = 100
 
 
-class Traits(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Traits(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What is told of a customer. Only what features or rules read is kept; names and addresses are not.
 
     `reached_by` holds keyed hashes of e-mail address and phone number. The door makes them; a sender's own are not taken.
@@ -104,7 +104,7 @@ class IdentityUnlinked(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
-class Carried(Struct, frozen=True, array_like=True):
+class Carried(Struct, frozen=True, gc=False, array_like=True):
     """The close of a decision's offers on its way with their part: what waits for its label is in base64."""
 
     closes_at: int = 0
@@ -112,7 +112,7 @@ class Carried(Struct, frozen=True, array_like=True):
     waiting: str = ""
 
 
-class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Claim(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """`part_key` belongs to customer `by`, or does no more; a handover carries the part itself, as stored, in base64.
 
     `at`, `event_id` and `event_source` are those of the event that said so. `via` is the card through which it goes,

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from engine.events.base import Currency, Event, Minor, Text
 
 
-class LeadFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LeadFacts(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What is known of a lead. `amount` is what winning it is estimated to bring; `attributes` are plain values that the rules
     of policy.yaml may ask for. Each event tells what it knows: what it leaves out stays as it was."""
 

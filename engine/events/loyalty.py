@@ -9,7 +9,7 @@ from engine.events.base import Event, Text
 Points = Annotated[int, Meta(ge=-(10**9), le=10**9)]
 
 
-class Membership(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Membership(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What is told when somebody joins."""
 
     programme: Text | None = None
@@ -22,7 +22,7 @@ class LoyaltyJoined(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Membership = Membership()
 
 
-class PointsMoved(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PointsMoved(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Points that a shop counts itself. With `order_id`, or the `receipt` they stand on (store/workstation/day/number),
     they belong to that purchase and go back with it."""
 
@@ -51,7 +51,7 @@ class PointsRedeemed(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: PointsUsed
 
 
-class TierMove(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TierMove(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The tier left and the tier entered; empty is none. `points` is the balance at that moment, where the sender knows it."""
 
     tier: Annotated[str, Meta(max_length=100)] = ""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engine.events.base import Event, Identifier
 
 
-class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ChosenOffer(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One offer of a decision with all that attribution needs, so that the flow never reads a catalogue.
 
     `vector` is the base64 of the little-endian float32 readings that the arm was scored with; `propensity` the
@@ -34,7 +34,7 @@ class ChosenOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     redemption_cost_minor: int = 0
 
 
-class Allowed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Allowed(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The statement of the customer by which offers of a purpose were made on a channel: its time (RFC 3339) and text."""
 
     purpose: str
@@ -43,7 +43,7 @@ class Allowed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text_version: str = ""
 
 
-class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Decided(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A decision as it was made: chosen offers, the set they were drawn from, and the versions that made it.
 
     The set is written in `eligible` by name, or where it is large in `eligible_bits`: base64 of a bit for each offer of the

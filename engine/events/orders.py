@@ -5,7 +5,7 @@ from msgspec import Struct
 from engine.events.base import Currency, Event, Identifier, Minor, Products, Text
 
 
-class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Order(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What was ordered. `total` counts; without it, the sum of the lines.
 
     On a refund `total` is the amount given back; a refund without total and lines gives back the whole order.
@@ -52,7 +52,7 @@ class OrderMoved(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Order
 
 
-class Coupon(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Coupon(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A coupon that was tried on an order."""
 
     coupon: Text | None = None

@@ -27,14 +27,14 @@ class Line(Product, frozen=True, kw_only=True, omit_defaults=True):
                 return 0
 
 
-class Tender(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tender(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """How it was paid."""
 
     kind: Text = ""
     amount: Minor = 0
 
 
-class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transaction(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One receipt, known by store, workstation, business day and sequence number.
 
     `total` counts; without it, the sum of the lines. `status` "training", "suspended" and "control" (a number that went to
@@ -122,7 +122,7 @@ class PosReturnVoided(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Return
 
 
-class DayClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DayClosed(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What a workstation says of a day that is over: how many numbers it used, the first and last of them, and the sum of its
     receipts, returns taken off. What is left out is not checked."""
 
@@ -142,7 +142,7 @@ class PosDayClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: DayClosed
 
 
-class CardShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CardShown(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The receipt that a card was shown for, as far as the till names it."""
 
     store: Identifier | None = None
@@ -167,7 +167,7 @@ What = Literal["sale", "return", "void", "identified", "numbered", "aside", "unr
 """`numbered` is a number that something else took, `aside` one of training, of a suspended receipt or of control."""
 
 
-class Noted(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Noted(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """What a workstation's shard has to know of one receipt. `key` is the receipt's, `holder` the customer's, `amount` is in
     minor units, `of` the receipt that a return takes back; `at` is when it happened and `arrived` when it came in."""
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from engine.events.base import Currency, Event, Identifier, Minor
 
 
-class PriceDrop(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PriceDrop(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The price before and now, per unit and in minor units."""
 
     product_id: Identifier

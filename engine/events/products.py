@@ -18,7 +18,7 @@ SOLD: frozenset[str] = frozenset({"in_stock", "preorder", "backorder"})
 Amount = Annotated[int, Meta(ge=0, le=10**13)]
 
 
-class ProductFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProductFacts(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """All that is known of a product. `price` and `unit_cost` are per unit, in minor units of `currency`.
 
     Instead of `unit_cost` a `margin_rate` may be told: the share of `price` that is left once the unit is paid for.

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from engine.events.base import Event, Identifier
 
 
-class Announced(Struct, frozen=True, kw_only=True):
+class Announced(Struct, frozen=True, gc=False, kw_only=True):
     """A fact by its name: a version that only rises, and a plain value (numbers, text, lists, mappings)."""
 
     name: Identifier
@@ -27,7 +27,7 @@ class ReferenceChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Announced
 
 
-class Reference(Struct, frozen=True, array_like=True):
+class Reference(Struct, frozen=True, gc=False, array_like=True):
     """A fact as a shard holds it; version 0 is none yet."""
 
     version: int = 0

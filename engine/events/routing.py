@@ -45,7 +45,7 @@ def has_customer(key: str) -> bool:
     return not key.startswith("w:")
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """An event ready for its shard's stream: `entry` is its canonical JSON, `fingerprint` the twelve bytes that find
     duplicates (eight of source and id, four of the payload)."""
 

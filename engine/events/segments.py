@@ -5,7 +5,7 @@ from msgspec import Struct
 from engine.events.base import Event
 
 
-class Move(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Move(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Where a customer stood and where they stand now. `tier` is heavy, moderate, light, or empty while nothing is known."""
 
     tier_before: str = ""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engine.events.base import Aware, Event, Identifier, Text
 
 
-class Case(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Case(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A complaint or a support case. Without `complaint_id` and `case_id` it is the customer's only one: resolving then
     resolves all that are open. `severity` is a word of the sender's; policy.yaml says which words stop selling."""
 
@@ -50,7 +50,7 @@ class SupportCase(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Case = Case()
 
 
-class Warranty(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Warranty(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A claim under warranty. With a name it is worked on as a support case; `warranty_until` is when the cover ends."""
 
     claim_id: Identifier | None = None
@@ -73,7 +73,7 @@ class WarrantyClaimed(Event, frozen=True, kw_only=True, omit_defaults=True):
     data: Warranty = Warranty()
 
 
-class Upkeep(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Upkeep(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Service of one thing: `service_id` names the plan, else the product does. `due_at` says when it is due, `next_due_at`
     when it will be due again once it is completed. `about` is what falls due: service or warranty."""
 

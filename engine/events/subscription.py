@@ -5,7 +5,7 @@ from msgspec import Struct
 from engine.events.base import Aware, Currency, Event, Identifier, Minor, Text
 
 
-class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Subscription(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One subscription; without a name it is the customer's only one. `amount` is the price of a period."""
 
     subscription_id: Identifier | None = None

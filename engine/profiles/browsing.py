@@ -24,7 +24,7 @@ def _amounts(started: bool, *what: int) -> tuple[float, ...]:
     return tuple(float(kind == _ACTIVITY or kind in what or (kind == _SESSION and started)) for kind in _KINDS)
 
 
-class InCart(Struct, frozen=True, array_like=True):
+class InCart(Struct, frozen=True, gc=False, array_like=True):
     """A product in the cart."""
 
     product_id: str = ""
@@ -33,7 +33,7 @@ class InCart(Struct, frozen=True, array_like=True):
     at: int = 0
 
 
-class Browsing(Struct, frozen=True, array_like=True):
+class Browsing(Struct, frozen=True, gc=False, array_like=True):
     """Browsing of one identity; `cart` is oldest first and empty after an order.
 
     `cleared_at` is when the cart was last emptied or told anew, `removed` when products were taken out since: with another

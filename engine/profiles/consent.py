@@ -39,7 +39,7 @@ WRONG_CLOCK_MS = HOUR
 """A refusal that arrives within this time of being made holds from its arrival, so no clock that is wrong outvotes it."""
 
 
-class Statement(Struct, frozen=True, array_like=True):
+class Statement(Struct, frozen=True, gc=False, array_like=True):
     """What was said, when, and until when it holds (0 is for ever)."""
 
     status: Status = "unknown"
@@ -102,7 +102,7 @@ def _places(purpose: str, channel: str) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(places))
 
 
-class Consents(Struct, frozen=True, array_like=True):
+class Consents(Struct, frozen=True, gc=False, array_like=True):
     """Statements by purpose and channel."""
 
     statements: dict[str, dict[str, Statement]] = {}

@@ -15,7 +15,7 @@ from engine.profiles.purchases import Purchases
 MOST_ENROLMENTS = 64
 
 
-class Enrolment(Struct, frozen=True, array_like=True):
+class Enrolment(Struct, frozen=True, gc=False, array_like=True):
     """One customer in one campaign. Spend is net, in minor units by currency.
 
     `before` is the spend of as long a time before `at` as the enrolment lasts. `mixed` says that something was decided
@@ -68,7 +68,7 @@ class Enrolment(Struct, frozen=True, array_like=True):
         return replace(self, after=after, before=before, purchases=purchases)
 
 
-class Experiment(Struct, frozen=True, array_like=True):
+class Experiment(Struct, frozen=True, gc=False, array_like=True):
     """Enrolments in order of campaign, one for each."""
 
     enrolments: tuple[Enrolment, ...] = ()

@@ -15,7 +15,7 @@ happier than they said."""
 NEVER: Said = (0, 0.0)
 
 
-class Feedback(Struct, frozen=True, array_like=True):
+class Feedback(Struct, frozen=True, gc=False, array_like=True):
     """The last answer to each question. `satisfaction` is the last of CSAT and CES as a share from 0 to 1; `sentiment` goes from
     -1 to 1. `done` is when each action was last carried out, by (action, case); `wishes` are the newest special requests."""
 

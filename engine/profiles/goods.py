@@ -23,7 +23,7 @@ _SIZE = _ENTRY.size
 _NAME = Layout(">I")
 
 
-class Goods(Struct, frozen=True, array_like=True):
+class Goods(Struct, frozen=True, gc=False, array_like=True):
     """Products bought, and those given back line by line, oldest first."""
 
     bought: bytes = b""

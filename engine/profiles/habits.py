@@ -16,7 +16,7 @@ MOST_NAMES = 200
 """Beyond it the faintest habit is forgotten."""
 
 
-class Habits(Struct, frozen=True, array_like=True):
+class Habits(Struct, frozen=True, gc=False, array_like=True):
     """`names` gives each name's row, in the order of the rows; `numbers` holds (decayed count, last time, count) as float64."""
 
     names: dict[str, int] = {}

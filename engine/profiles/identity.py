@@ -13,7 +13,7 @@ MOST_IDENTITIES = 20
 MOST_TRAITS = 50
 
 
-class Identity(Struct, frozen=True, array_like=True):
+class Identity(Struct, frozen=True, gc=False, array_like=True):
     """One identity's own facts. `traits` are (value, told at). `reached_by` holds keyed hashes of e-mail address and phone
     number, by kind, as (hash, told at)."""
 

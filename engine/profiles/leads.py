@@ -12,7 +12,7 @@ MOST_LEADS = 20
 MOST_ATTRIBUTES = 30
 
 
-class Lead(Struct, frozen=True, array_like=True):
+class Lead(Struct, frozen=True, gc=False, array_like=True):
     """One lead. Instants are 0 where that has not happened; `told_at` is when its facts were told last."""
 
     created_at: int = 0
@@ -58,7 +58,7 @@ class Lead(Struct, frozen=True, array_like=True):
         )
 
 
-class Leads(Struct, frozen=True, array_like=True):
+class Leads(Struct, frozen=True, gc=False, array_like=True):
     """Leads by their id."""
 
     by_id: dict[str, Lead] = {}

@@ -16,7 +16,7 @@ MOST_AWAITED = 16
 What = Literal["linked", "unlinked", "joined", "parted"]
 
 
-class Link(Struct, frozen=True, array_like=True):
+class Link(Struct, frozen=True, gc=False, array_like=True):
     """What holds of one identity. `via` is the way by which its part came: the card that brought it, or the identity itself;
     empty while it is on its way."""
 
@@ -33,7 +33,7 @@ class Link(Struct, frozen=True, array_like=True):
         return self.outright, self.at if self.outright else -self.at, not self.linked, self.event_id, self.source
 
 
-class Change(Struct, frozen=True, array_like=True):
+class Change(Struct, frozen=True, gc=False, array_like=True):
     """A line of the trail: `linked` and `unlinked` were said by this event, `joined` and `parted` followed from it."""
 
     at: int = 0
@@ -43,7 +43,7 @@ class Change(Struct, frozen=True, array_like=True):
     source: str = ""
 
 
-class Awaited(Struct, frozen=True, array_like=True):
+class Awaited(Struct, frozen=True, gc=False, array_like=True):
     """What was done with an offer that an identity on its way may have brought along; `what` is empty for a coupon used. `key` is
     the identity that did it."""
 
@@ -55,7 +55,7 @@ class Awaited(Struct, frozen=True, array_like=True):
     key: str = ""
 
 
-class Links(Struct, frozen=True, array_like=True):
+class Links(Struct, frozen=True, gc=False, array_like=True):
     """Statements of one customer by identity, the newest lines of the trail, and what waits for identities on their way.
 
     `returning`: the customer's own part is on its way home.

@@ -21,7 +21,7 @@ MOST_NAMED = 64
 EARNED, USED = "earn", "used"
 
 
-class Named(Struct, frozen=True, array_like=True):
+class Named(Struct, frozen=True, gc=False, array_like=True):
     """Points of one purchase, and what became of it. `at` is when the points were told, else when it went back.
 
     `amount` is what was paid, 0 while nobody knows; `returned` money that went back, `back` points that returns took.
@@ -66,7 +66,7 @@ class Named(Struct, frozen=True, array_like=True):
         )
 
 
-class Loyalty(Struct, frozen=True, array_like=True):
+class Loyalty(Struct, frozen=True, gc=False, array_like=True):
     """Points of one identity. `earned` and `used` are those that name no purchase, or one that is settled, in all and by month.
 
     `tier` is the tier told last by an event, empty for none.

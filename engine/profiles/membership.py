@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Membership(Struct, frozen=True, array_like=True):
+class Membership(Struct, frozen=True, gc=False, array_like=True):
     """`tier` is empty for none. It was reached at `since` and holds until `review_at`, whatever happens before."""
 
     tier: str = ""

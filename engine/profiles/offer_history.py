@@ -26,7 +26,7 @@ What = Literal["shown", "clicked", "redeemed"]
 _DONE: dict[str, What] = {"offer_viewed": "shown", "offer_clicked": "clicked"}
 
 
-class OpenOffer(Struct, frozen=True, array_like=True):
+class OpenOffer(Struct, frozen=True, gc=False, array_like=True):
     """One offer of one decision; times of 0 have not happened."""
 
     decision_id: str = ""
@@ -47,7 +47,7 @@ class OpenOffer(Struct, frozen=True, array_like=True):
     redemption_cost: int = 0
 
 
-class Tally(Struct, frozen=True, array_like=True):
+class Tally(Struct, frozen=True, gc=False, array_like=True):
     """How one offer did with this customer."""
 
     shown: int = 0
@@ -58,7 +58,7 @@ class Tally(Struct, frozen=True, array_like=True):
     last_dismissed_at: int = 0
 
 
-class OfferHistory(Struct, frozen=True, array_like=True):
+class OfferHistory(Struct, frozen=True, gc=False, array_like=True):
     """Open offers in order of decision, a tally per offer, exact totals, and when offers were dismissed last."""
 
     open: tuple[OpenOffer, ...] = ()

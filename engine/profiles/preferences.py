@@ -19,7 +19,7 @@ Choice = tuple[bool, int]
 """Whether it is wanted, and when that was said."""
 
 
-class Limit(Struct, frozen=True, array_like=True):
+class Limit(Struct, frozen=True, gc=False, array_like=True):
     """At most `count` offers in a sliding span; None sets no limit."""
 
     count: int | None = None
@@ -32,7 +32,7 @@ class Limit(Struct, frozen=True, array_like=True):
         return self.at, -self.count if self.count is not None else float("-inf"), self.window_ms
 
 
-class Quiet(Struct, frozen=True, array_like=True):
+class Quiet(Struct, frozen=True, gc=False, array_like=True):
     """Minutes of the day between which nothing is sent; None leaves it to the shop."""
 
     span: tuple[int, int] | None = None
@@ -43,7 +43,7 @@ class Quiet(Struct, frozen=True, array_like=True):
         return self.at, self.span is not None, self.span or (0, 0)
 
 
-class Preferences(Struct, frozen=True, array_like=True):
+class Preferences(Struct, frozen=True, gc=False, array_like=True):
     """The wishes of one identity."""
 
     topics: dict[str, Choice] = {}

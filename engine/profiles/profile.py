@@ -42,7 +42,7 @@ from engine.profiles.standing import Standing
 from engine.profiles.subscriptions import Subscriptions
 
 
-class Part(Struct, frozen=True, array_like=True):
+class Part(Struct, frozen=True, gc=False, array_like=True):
     """What is held of one identity, a facet a field."""
 
     identity: Identity = Identity()
@@ -120,7 +120,7 @@ for _type, _handler in serving.HANDLERS.items():
     _HANDLERS.setdefault(_type, list(_UNKNOWN_TYPE)).append((Part.__struct_fields__.index("served"), _handler))
 
 
-class Profile(Struct, frozen=True, array_like=True):
+class Profile(Struct, frozen=True, gc=False, array_like=True):
     """A customer as stored under one key. `parts` is by identity key; readings use `whole`.
 
     `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event

@@ -35,7 +35,7 @@ SUMS = Block(
 _SEPARATOR = "\x1f"
 
 
-class Purchase(Struct, frozen=True, array_like=True):
+class Purchase(Struct, frozen=True, gc=False, array_like=True):
     """One purchase as the list keeps it. `key` is a hash of the order or receipt; texts are joined, since most are never read."""
 
     key: bytes = b""
@@ -112,7 +112,7 @@ class Purchase(Struct, frozen=True, array_like=True):
         return tuple(self.joined_products.split(_SEPARATOR)) if self.joined_products else ()
 
 
-class Back(Struct, frozen=True, array_like=True):
+class Back(Struct, frozen=True, gc=False, array_like=True):
     """A return that came before its purchase: that one's key, the amount or None for all of it, and what it says of costs.
 
     `by` is the last instant at which the purchase can have been, 0 where nobody says; `worth` what all of it came to.
@@ -126,7 +126,7 @@ class Back(Struct, frozen=True, array_like=True):
     worth: int = 0
 
 
-class Purchases(Struct, frozen=True, array_like=True):
+class Purchases(Struct, frozen=True, gc=False, array_like=True):
     """Purchases of one identity. `spend` is net of returns, in minor units by currency; `last` is oldest first."""
 
     count: int = 0

@@ -29,7 +29,7 @@ _WORD = 80
 """Letters of a sender's word that are kept."""
 
 
-class Complaint(Struct, frozen=True, array_like=True):
+class Complaint(Struct, frozen=True, gc=False, array_like=True):
     """One complaint or support case, as the latest instants of what happened to it; 0 has not happened.
 
     `past_due_at` is the due date that was passed and told of; it belongs to the filing before it.
@@ -74,7 +74,7 @@ def _latest(one: "_Record", other: "_Record") -> "_Record":
     return replace(one, **{name: max(getattr(one, name), getattr(other, name)) for name in one.__struct_fields__})
 
 
-class Order(Struct, frozen=True, array_like=True):
+class Order(Struct, frozen=True, gc=False, array_like=True):
     """An order on its way; 0 has not happened. `ended_at`: cancelled, or all the money went back; `returned_at`: some of it."""
 
     shipped_at: int = 0
@@ -95,7 +95,7 @@ class Order(Struct, frozen=True, array_like=True):
         return _latest(self, other)
 
 
-class Upkeep(Struct, frozen=True, array_like=True):
+class Upkeep(Struct, frozen=True, gc=False, array_like=True):
     """When a thing needs service, or its warranty ends: (told at, due at) as told last, and when it was last completed.
 
     `raised_for` is the due date of which the engine has told in time.
@@ -116,7 +116,7 @@ class Upkeep(Struct, frozen=True, array_like=True):
         return _latest(self, other)
 
 
-class Service(Struct, frozen=True, array_like=True):
+class Service(Struct, frozen=True, gc=False, array_like=True):
     """Complaints and cases by key. `all_resolved_at` is the last resolution that named no complaint, `cases_resolved_at` the
     same of cases; `filed` counts each named complaint once."""
 

@@ -32,7 +32,7 @@ SERVING: tuple[str, ...] = (
 """Events that may cost something to serve, beside the goods."""
 
 
-class Served(Struct, frozen=True, array_like=True):
+class Served(Struct, frozen=True, gc=False, array_like=True):
     """Counts by type of event."""
 
     counts: dict[str, int] = {}

@@ -11,7 +11,7 @@ STAGES: tuple[str, ...] = get_args(Lifecycle)
 BEST = "best"
 
 
-class Standing(Struct, frozen=True, array_like=True):
+class Standing(Struct, frozen=True, gc=False, array_like=True):
     """The segments of a customer, renewed at purchases and at the weekly boundary.
 
     `rfm` holds three digits from 1 to 5 for recency, frequency and monetary value, 5 best; `best` says that they are among

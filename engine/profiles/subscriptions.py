@@ -11,7 +11,7 @@ from engine.moments import millis
 MOST_SUBSCRIPTIONS = 20
 
 
-class Held(Struct, frozen=True, array_like=True):
+class Held(Struct, frozen=True, gc=False, array_like=True):
     """One subscription. Instants are 0 where that has not happened; of two that moved it the later tells how it stands."""
 
     started_at: int = 0
@@ -50,7 +50,7 @@ class Held(Struct, frozen=True, array_like=True):
         )
 
 
-class Subscriptions(Struct, frozen=True, array_like=True):
+class Subscriptions(Struct, frozen=True, gc=False, array_like=True):
     """Subscriptions by their id."""
 
     by_id: dict[str, Held] = {}

@@ -8,7 +8,7 @@ from msgspec import Struct
 from engine.errors import Rejected
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """One native event out of a document, or the reason why there is none.
 
     `raw` is the sender's own bytes of it, for the dead letter. Events that were one thing to the sender share a `place`, and
@@ -20,7 +20,7 @@ class Part(Struct, frozen=True):
     place: int = 0
 
 
-class Dialect(Struct, frozen=True):
+class Dialect(Struct, frozen=True, gc=False):
     """How one kind of document is told from others and read.
 
     A document of it has at least one of `marks` among its names, and then `knows` decides by looking at the object alone.
