@@ -1,13 +1,13 @@
 """A batch that is decoded, before it is folded."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.shards.commit import Batch, Needs
 
 
-class Read(NamedTuple):
+class Read(Struct, frozen=True, gc=False):
     """An entry that is decoded: when its event happened and came in, whether its time lay too far ahead, and the week of
     arrival that a duplicate is looked up in."""
 
@@ -18,7 +18,7 @@ class Read(NamedTuple):
     week: int = 0
 
 
-class Prepared(NamedTuple):
+class Prepared(Struct, frozen=True):
     """A batch that is decoded, with what it needs."""
 
     batch: Batch
