@@ -16,10 +16,10 @@ from engine.decisioning.triggers import TRIGGERS
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.budgets import BudgetSpent
-from engine.events.consent import ConsentUpdated, ErasureRequested
+from engine.events.consent import ConsentUpdated
 from engine.events.decode import decode_canonical, times_of
 from engine.events.identity import IdentityClaimed, IdentityReleased, PartHandedOver, PartReleased
-from engine.events.offers import OURS, OfferDecided
+from engine.events.offers import OfferDecided
 from engine.events.orders import OrderCompleted
 from engine.events.pos import PosNoted, PosTransactionCompleted
 from engine.events.prices import PriceDropped
@@ -49,16 +49,17 @@ from engine.shards.commit import (
 )
 from engine.shards.handover import SETTLED, Handover
 from engine.shards.judging import JUDGING, Judging, judging_in
+from engine.shards.kinds import Kind, kind_of
 from engine.shards.labels import READINGS, Labels
 from engine.shards.moving import BRINGS_OFFERS, Moving
 from engine.shards.reading import Prepared, Read
-from engine.shards.relations import Relations
+from engine.shards.relations import OURSELVES, Relations
 from engine.shards.segments import Following
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
-from engine.shards.tills import OF_TILLS, Tills, receipts_in
+from engine.shards.tills import Tills, receipts_in
 from engine.shards.timers import OF_TRIGGERS, RELATION, TIER, TRIAL, WAITING, parsed, trial_tag
-from engine.shards.triggers import Occasions, derived, triggers_in
+from engine.shards.triggers import Occasions, triggers_in
 from engine.shards.weekly import Weekly
 from engine.shards.withdrawals import counted_apart, withdrawn
 
@@ -92,6 +93,7 @@ class ShardProcessor:
         keys: dict[str, int] = {}
         pairs: dict[tuple[str, int], None] = {}
         receipts: list[str] = []
+        waiting: list[str] = []
         reach = shard.record.watermark
         for entry in batch.entries:
             if entry.tick:
@@ -100,6 +102,8 @@ class ShardProcessor:
                 continue
             event, key = decode_canonical(entry.event), entry.key
             at, arrived, ahead = (0, 0, False) if isinstance(event, Rejected) else times_of(event)
+            if type(event) in BRINGS_OFFERS:
+                waiting.extend(shard.timers.offers_of(key))
             week = seen_week(arrived)
             entries.append(Read(event, at, arrived, ahead, week))
             if keys.get(key) != week:
@@ -109,12 +113,6 @@ class ShardProcessor:
                 receipts.extend(receipts_in(event))
             if not ahead and at - self.lateness_ms > reach:
                 reach = at - self.lateness_ms
-        waiting = [
-            tag
-            for entry, read in zip(batch.entries, entries, strict=True)
-            if isinstance(read.event, BRINGS_OFFERS)
-            for tag in shard.timers.offers_of(entry.key)
-        ]
         for tag in shard.timers.coming(reach):
             kind, _, customer = parsed(tag)
             keys.setdefault(customer, -1)
@@ -247,41 +245,36 @@ class _Run:
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
     def _fold(self, entry: Entry, event: Event, read: Read) -> None:
-        at, profile, front = read.at, self._shard.profile(entry.key), self._front(read.at)
-        if isinstance(event, BudgetSpent) or told_by_us(event):
-            self._occasions.happened(profile, profile, event, at, front, event.mode == "live")
-            return
-        if isinstance(event, PriceDropped):
-            self._occasions.price_dropped(event, at, front, event.mode == "live")
-            return
-        if isinstance(event, SegmentChanged | PastDue):
-            self._relations.happened(profile, profile, event, at)
-            self._occasions.happened(profile, profile, event, at, front, event.mode == "live")
+        at, kind, profile = read.at, kind_of(event.type), self._shard.profile(entry.key)
+        front = self._front(at)
+        if kind.news and self._told(profile, event, at, front):
             return
         self.live = event.mode == "live" and read.arrived - at <= LIVE_MS
         self.present = self.live or (self.present and front >= read.arrived - STAYS_MS)
-        if entry.key[0] == "w" and isinstance(event, OF_TILLS):
+        if kind.tills and entry.key[0] == "w":
             if not self._tills.nobodys(event, entry, at, read.arrived):
                 return
-        elif isinstance(event, ErasureRequested):
-            self._moving.erased(profile, event, at, range(read.week - SEEN_WEEKS, read.week + 1))
-        elif isinstance(event, IdentityClaimed | IdentityReleased):
-            self._store(self._moving.asked(profile, event, entry.id))
+        elif kind.moves:
+            self._moved(profile, entry, event, read)
         elif profile.moved_to:
             self._commit.outbox.append(self._handover.forwarded(profile, entry, event))
             return
         else:
-            if isinstance(event, OfferDecided):
+            if type(event) is OfferDecided:
                 self._commit.decisions.append(entry.event)
             before = self._weekly.passed(profile, at, front, self.live) if 0 < profile.next_boundary <= at else profile
-            after = self._tiers.happened(before, self._folded(before, event, read), front, self.live)
-            leads.followed(self._commit, self._shard.histogram, before, after)
+            after = self._folded(before, event, read, kind)
+            if kind.tiers:
+                after = self._tiers.happened(before, after, front, self.live)
+            if kind.leads:
+                leads.followed(self._commit, self._shard.histogram, before, after)
             self._store(after)
-            self._relations.happened(before, after, event, at)
+            if kind.relations:
+                self._relations.happened(before, after, event, at)
             self._occasions.happened(before, after, event, at, front, self.live)
-            if isinstance(event, OF_TILLS):
+            if kind.tills:
                 self._tills.happened(event, route(event), at, read.arrived)
-        if event.type not in OURS and not derived(event):
+        if not kind.ours and not (kind.derived and event.source == OURSELVES):
             self._count("events")
             self._commit.facts.arrivals.append(read.arrived)
         if read.from_the_future:
@@ -291,16 +284,39 @@ class _Run:
             self._count("late")
         self._advance(at - self._lateness_ms)
 
-    def _folded(self, before: Profile, event: Event, read: Read) -> Profile:
-        if isinstance(event, PartHandedOver):
-            came = self._moving.joined(before, event)
-            return self._settled(self._responded(came, responses.caught_up(came, event.data.part_key), read.at), read.at)
-        if isinstance(event, PartReleased):
-            return self._settled(self._moving.parted(before, event), read.at)
+    def _told(self, profile: Profile, event: Event, at: int, front: int) -> bool:
+        """Whether a shard of ours told this, of what profiles hold already: then it is for triggers and people to read."""
+        live = event.mode == "live"
+        if isinstance(event, PriceDropped):
+            self._occasions.price_dropped(event, at, front, live)
+            return True
+        if isinstance(event, SegmentChanged | PastDue):
+            self._relations.happened(profile, profile, event, at)
+        elif not (isinstance(event, BudgetSpent) or told_by_us(event)):
+            return False
+        self._occasions.happened(profile, profile, event, at, front, live)
+        return True
+
+    def _moved(self, profile: Profile, entry: Entry, event: Event, read: Read) -> None:
+        if isinstance(event, IdentityClaimed | IdentityReleased):
+            self._store(self._moving.asked(profile, event, entry.id))
+        else:
+            self._moving.erased(profile, event, read.at, range(read.week - SEEN_WEEKS, read.week + 1))
+
+    def _folded(self, before: Profile, event: Event, read: Read, kind: Kind) -> Profile:
+        if kind.parts:
+            if isinstance(event, PartHandedOver):
+                came = self._moving.joined(before, event)
+                came = self._responded(came, responses.caught_up(came, event.data.part_key), read.at)
+            else:
+                assert isinstance(event, PartReleased)
+                came = self._moving.parted(before, event)
+            return self._settled(came, read.at)
         if event.anonymous_id or event.loyalty_id:
             before = self._moving.named(before, event, read.at)
         part_key = route(event)
-        return self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
+        after = self._follow(before, before.folded(event, part_key, read.at, read.arrived), part_key, event, read.at)
+        return self._responded(before, responses.answered(after, part_key, event, read.at), read.at) if kind.answers else after
 
     def _settled(self, profile: Profile, at: int) -> Profile:
         """After a part came or went."""
@@ -316,14 +332,14 @@ class _Run:
         if new.purchases is not old.purchases:
             apart = counted_apart(before) or counted_apart(after)
             after = self._bought(*((before.whole, after.whole) if apart else (old, new)), after, event, at)
-        if isinstance(event, OfferDecided):
+        if type(event) is OfferDecided:
             after = trials.enrolled(after, part_key, event, at)
             self._closes(after, trials.closing(after) - trials.closing(before))
             for tag, due, waiting in self._labels.offers_waiting(after, event):
                 self._alarms.wait(tag, due, waiting)
-        if isinstance(event, ConsentUpdated) and event.data.purpose == PROFILING:
+        elif type(event) is ConsentUpdated and event.data.purpose == PROFILING:
             after = self._judged(self._weekly.stood(after, at, self.live), at)
-        return self._responded(before, responses.answered(after, part_key, event, at), at)
+        return after
 
     def _responded(self, before: Profile, after: Profile, at: int) -> Profile:
         """What was done with offers, under whichever identity they were made: totals, budgets, enrolments."""

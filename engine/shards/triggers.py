@@ -227,7 +227,7 @@ class Occasions:
 
 def derived(event: Event) -> bool:
     """Whether the engine noticed this by itself: it is no activity of the customer's."""
-    return event.type in _DERIVED and event.source == OURSELVES
+    return event.type in DERIVED and event.source == OURSELVES
 
 
 def _has_earned(before: Profile, after: Profile) -> bool:
@@ -276,7 +276,7 @@ def _named(event: Event) -> dict[str, Any]:
     return found
 
 
-_DERIVED = frozenset({CART_ABANDONED, "service_due", "erasure_requested"})
+DERIVED = frozenset({CART_ABANDONED, "service_due", "erasure_requested"})
 _TOUCHES_CART = frozenset(
     {"product_added", "product_removed", "cart_viewed", "checkout_started", "order_completed", "part_handed_over"}
 )
