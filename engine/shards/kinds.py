@@ -19,16 +19,20 @@ from engine.events.identity import (
 )
 from engine.events.loyalty import TierChanged
 from engine.events.offers import OURS
+from engine.events.pos import PosNoted
 from engine.events.prices import PriceDropped
+from engine.events.reference import ReferenceChanged
 from engine.events.roster import TYPES
 from engine.events.segments import SegmentChanged
 from engine.events.service import PastDue
 from engine.profiles import loyalty
 from engine.profiles.profile import changed_by
+from engine.shards.handover import SETTLED
 from engine.shards.tills import OF_TILLS
 from engine.shards.timeline import NOT_KEPT
 from engine.shards.triggers import DERIVED
 
+_FACTS = (ReferenceChanged, PosNoted)
 _NEWS = (BudgetSpent, TierChanged, PriceDropped, SegmentChanged, PastDue)
 _MOVES = (ErasureRequested, IdentityClaimed, IdentityReleased)
 _PARTS = (PartHandedOver, PartReleased)
@@ -38,12 +42,14 @@ _NAMES = (CustomerIdentified, PartHandedOver)
 class Kind(NamedTuple):
     """What to look at after an event of a type.
 
-    `news` may be told by a shard of what its profiles hold already; `moves` ends or moves a profile, and `parts` brings or takes
-    a part of one; `tills` concerns workstations. `ours` is written by the engine only, `derived` is what it may have noticed.
-    `answers` may answer an offer or take the answer back, `tiers` changes what a tier is judged by, `leads` and `relations` what
-    is kept beside a profile.
+    `facts` are of the shard and of no profile; `settled` may be pending no more once it is folded. `news` may be told by a shard
+    of what its profiles hold already; `moves` ends or moves a profile, and `parts` brings or takes a part of one; `tills`
+    concerns workstations. `ours` is written by the engine only, `derived` is what it may have noticed. `answers` may answer an
+    offer or take the answer back, `tiers` changes what a tier is judged by, `leads` and `relations` what is kept beside.
     """
 
+    facts: bool
+    settled: bool
     news: bool
     moves: bool
     parts: bool
@@ -62,6 +68,8 @@ def kind_of(name: str) -> Kind:
     event = TYPES.get(name, Activity)
     changes, parts = changed_by(name), issubclass(event, _PARTS)
     return Kind(
+        facts=issubclass(event, _FACTS),
+        settled=name in SETTLED,
         news=issubclass(event, _NEWS),
         moves=issubclass(event, _MOVES),
         parts=parts,

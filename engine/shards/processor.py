@@ -47,7 +47,7 @@ from engine.shards.commit import (
     Totals,
     seen_week,
 )
-from engine.shards.handover import SETTLED, Handover
+from engine.shards.handover import Handover
 from engine.shards.judging import JUDGING, Judging, judging_in
 from engine.shards.kinds import Kind, kind_of
 from engine.shards.labels import READINGS, Labels
@@ -201,11 +201,13 @@ class _Run:
         elif isinstance(event, Rejected):
             self._reject(entry, event)
         else:
-            self._taken(entry, event, read)
-            if event.type in SETTLED:
+            kind = kind_of(event.type)
+            self._taken(entry, event, read, kind)
+            if kind.settled:
                 self._handover.settle(self._commit, self._shard.profile(entry.key), entry, event)
 
-    def _taken(self, entry: Entry, event: Event, read: Read) -> None:
+    def _learned(self, event: Event) -> None:
+        """A fact of the shard, of no customer."""
         if isinstance(event, ReferenceChanged):
             self._segments.refer(event)
             if event.data.name == TRIGGERS:
@@ -214,9 +216,12 @@ class _Run:
                 rules = judging_in(self._shard.references, Judging())
                 self._relations.rule, self._segments.rule = rules.service, rules.segments
                 self._labels = self._weekly.labels = self._labels.judging(rules.profiling)
-            return
-        if isinstance(event, PosNoted):
+        elif isinstance(event, PosNoted):
             self._tills.noted(event)
+
+    def _taken(self, entry: Entry, event: Event, read: Read, kind: Kind) -> None:
+        if kind.facts:
+            self._learned(event)
             return
         if self._shard.gone and erased_name(entry.key, self._shard.salt) in self._shard.gone:
             self._reject(entry, Rejected("customer.erased", "this customer asked to be forgotten", "user_id", event.id))
@@ -230,7 +235,7 @@ class _Run:
             held[1][name] = payload
             pair, seen = (key, week), self._commit.seen
             seen[pair] = seen[pair] + entry.fingerprint if pair in seen else entry.fingerprint
-            self._fold(entry, event, read)
+            self._fold(entry, event, read, kind)
         elif known == payload:
             self._count("duplicates")
         else:
@@ -244,8 +249,8 @@ class _Run:
         rejected = self._commit.facts.rejected
         rejected[reason.code] = rejected.get(reason.code, 0) + 1
 
-    def _fold(self, entry: Entry, event: Event, read: Read) -> None:
-        at, kind, profile = read.at, kind_of(event.type), self._shard.profile(entry.key)
+    def _fold(self, entry: Entry, event: Event, read: Read, kind: Kind) -> None:
+        at, profile = read.at, self._shard.profile(entry.key)
         front = self._front(at)
         if kind.news and self._told(profile, event, at, front):
             return

@@ -38,7 +38,7 @@ from engine.profiles.profile import Part, Profile
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit, Outgoing
 from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, Timers, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
-from engine.shards.watching import Watching
+from engine.shards.watching import LOOKS, Watching
 
 OURSELVES = "regulars"
 """The source of events that the engine derives."""
@@ -71,6 +71,10 @@ class Triggers:
             self.starting.setdefault(rule.event, []).append(rule)
             for name in rule.unless:
                 self.stopping.setdefault(name, []).append(rule.id)
+        self.judges_points = POINTS_CHANGED in self.starting
+        self.heeded = frozenset({*self.starting, *self.stopping}) | _TOUCHES_CART | _TELLS_TRAITS
+        if PRICE_DROPPED in self.starting:
+            self.heeded |= LOOKS
 
 
 def triggers_in(references: Mapping[str, Reference]) -> Triggers:
@@ -89,7 +93,8 @@ class Occasions:
 
     def happened(self, before: Profile, after: Profile, event: Event, at: int, front: int, live: bool) -> None:
         """An event of a customer was folded. What belongs to a workstation is nobody's to be told of."""
-        if not has_customer(after.key):
+        rules = self.triggers
+        if not (event.type in rules.heeded or rules.judges_points) or not has_customer(after.key):
             return
         for name in self.triggers.stopping.get(event.type, ()):
             self._cancel(name, after.key)
@@ -101,7 +106,7 @@ class Occasions:
             self._watching.happened(after.key, event, at)
         if live:
             self._begins(event.type, event, after, at, front)
-            if POINTS_CHANGED in self.triggers.starting and _has_earned(before, after):
+            if rules.judges_points and _has_earned(before, after):
                 self._begins(POINTS_CHANGED, event, after, at, front)
 
     def _begins(self, name: str, event: Event, profile: Profile, at: int, front: int) -> None:
