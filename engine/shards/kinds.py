@@ -81,4 +81,3 @@ def kind_of(name: str) -> Kind:
         leads=parts or "leads" in changes,
         relations=parts or issubclass(event, _NAMES) or "service" in changes or name not in NOT_KEPT,
     )
-
