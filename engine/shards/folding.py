@@ -34,8 +34,9 @@ from engine.shards.judging import JUDGING, Judging, judging_in
 from engine.shards.kinds import Kind, kind_of
 from engine.shards.labels import READINGS, Labels
 from engine.shards.moving import Moving
+from engine.shards.own import OURSELVES
 from engine.shards.reading import Read
-from engine.shards.relations import OURSELVES, Relations
+from engine.shards.relations import Relations
 from engine.shards.segments import Following
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers, told_by_us
