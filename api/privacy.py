@@ -4,12 +4,13 @@ import asyncio
 import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 import orjson
 
-from api.customer_state import Known, known, names_of
+from api.customer_state import Known, joined, known, names_of
 from engine.errors import Rejected
 from engine.events.base import Event
 from engine.events.decode import decode_canonical, encode_canonical
@@ -37,6 +38,13 @@ async def read_customer(ask: Ask, shards: int, key: CustomerKey, riding: Sequenc
         raise Erased
     if found.moved_to is not None:
         return await read_customer(ask, shards, found.moved_to, found.underway)
+    if found.elsewhere:
+        # Read again with what is on its way to the others, at one instant: what left one of them meanwhile is in another.
+        names = [names_of(shard_of(name, shards), name) for name in (key, *found.elsewhere)]
+        (together,) = await ask([("MGET", *chain.from_iterable(names))])
+        values = iter(together)
+        mine, *others = [(next(values), next(values), next(values)) for _ in names]
+        found = joined(found, mine, others, riding)
     return found if found.profile.events else None
 
 

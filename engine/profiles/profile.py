@@ -120,6 +120,11 @@ for _type, _handler in serving.HANDLERS.items():
     _HANDLERS.setdefault(_type, list(_UNKNOWN_TYPE)).append((Part.__struct_fields__.index("served"), _handler))
 
 
+def changed_by(event_type: str) -> frozenset[str]:
+    """The facets that an event of a type may change, beside `identity`, which every event does."""
+    return frozenset(Part.__struct_fields__[index] for index, _ in _HANDLERS.get(event_type, _UNKNOWN_TYPE))
+
+
 class Profile(Struct, frozen=True, gc=False, array_like=True):
     """A customer as stored under one key. `parts` is by identity key; readings use `whole`.
 

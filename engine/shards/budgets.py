@@ -7,37 +7,33 @@ and passed on as often as it takes, since noting it twice changes nothing.
 from collections.abc import Iterator
 
 from engine.events.budgets import BudgetSpent, Spent
-from engine.events.routing import admitted
+from engine.events.routing import has_customer
 from engine.ids import digest_of
-from engine.moments import moment
 from engine.profiles.offer_history import OfferHistory
 from engine.profiles.profile import Profile
 from engine.shards.commit import Outgoing
-
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
+from engine.shards.own import own_event
 
 
 def spent(profile: Profile, old: OfferHistory, new: OfferHistory, shard: int, arrived: int) -> Iterator[Outgoing]:
     """An event for each offer that has just been redeemed and whose redemption costs its campaign something."""
-    kind, _, name = profile.key.partition(":")
-    if kind not in _IDENTITIES or new.redeemed == old.redeemed:
+    if not has_customer(profile.key) or new.redeemed == old.redeemed:
         return
     before = {(one.decision_id, one.offer_id, one.placement) for one in old.open if one.redeemed_at}
     for one in new.open:
         place = (one.decision_id, one.offer_id, one.placement)
         if not one.redeemed_at or place in before or not one.campaign or not one.redemption_cost:
             continue
-        event = BudgetSpent(
-            id=f"spent-{digest_of(*(part.encode() for part in place)).hex()}",
-            type="budget_spent",
-            time=moment(one.redeemed_at),
-            source="regulars",
-            received_at=moment(max(arrived, one.redeemed_at)),
+        yield own_event(
+            BudgetSpent,
+            "budget_spent",
+            f"spent-{digest_of(*(part.encode() for part in place)).hex()}",
+            profile.key,
+            shard,
+            one.redeemed_at,
+            arrived=arrived,
             decision_id=one.decision_id,
             offer_id=one.offer_id,
             placement=one.placement,
             data=Spent(campaign=one.campaign, amount_minor=one.redemption_cost),
-            **{_IDENTITIES[kind]: name},  # type: ignore[arg-type]
         )
-        ready = admitted(event)
-        yield Outgoing(shard, ready.key, ready.entry, ready.fingerprint)

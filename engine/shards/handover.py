@@ -62,7 +62,7 @@ class Handover:
     """The rules of moving parts; `shards` is the number of shards there are."""
 
     def __init__(self, shards: int) -> None:
-        self._shards = shards
+        self.shards = shards
 
     def named(self, profile: Profile, event: Event, at: int) -> tuple[Profile, list[Outgoing]]:
         """A customer's event names other identities: the customer with what it says of them, and what is claimed or released."""
@@ -205,7 +205,7 @@ class Handover:
 
     def forwarded(self, profile: Profile, entry: Entry, event: Event) -> Outgoing:
         """An event of an identity that has moved, on its way to its customer."""
-        going = Outgoing(shard_of(profile.moved_to, self._shards), profile.moved_to, entry.event, entry.fingerprint)
+        going = Outgoing(shard_of(profile.moved_to, self.shards), profile.moved_to, entry.event, entry.fingerprint)
         if isinstance(event, PartHandedOver) and event.data.part_key != profile.key:
             told = replace(event.data, by=profile.moved_to, via=profile.key)
             going = self._sent(PartHandedOver, event, profile.moved_to, told)
@@ -214,7 +214,7 @@ class Handover:
     def settle(self, commit: Commit, profile: Profile, entry: Entry, event: Event) -> None:
         """What is folded is not pending any more, nor what the shard tells itself: the commit that passes it on puts it there.
         What goes to another shard is, until it has arrived, and so is all that came before it. For events of `SETTLED`."""
-        to = shard_of(profile.moved_to, self._shards) if profile.moved_to else commit.shard
+        to = shard_of(profile.moved_to, self.shards) if profile.moved_to else commit.shard
         if to == commit.shard:
             commit.settled.append(entry.key)
             return
@@ -261,7 +261,7 @@ class Handover:
             data=claim,  # type: ignore[call-arg]
         )
         ready = admitted(event)
-        return Outgoing(shard_of(target, self._shards), target, ready.entry, ready.fingerprint)
+        return Outgoing(shard_of(target, self.shards), target, ready.entry, ready.fingerprint)
 
 
 def carried(profile: Profile, event: PartHandedOver) -> Profile:

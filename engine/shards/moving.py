@@ -15,7 +15,8 @@ from engine.shards import campaigns, leads, trials
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit
 from engine.shards.handover import Handover, leaving
-from engine.shards.relations import OURSELVES, Relations
+from engine.shards.own import OURSELVES
+from engine.shards.relations import Relations
 from engine.shards.segments import Following
 from engine.shards.shard import Shard
 from engine.shards.tiers import Tiers

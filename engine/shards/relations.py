@@ -13,20 +13,18 @@ from engine.decisioning.service import ServiceRule
 from engine.events.base import Event
 from engine.events.consent import ErasureRequested
 from engine.events.identity import CustomerIdentified, PartHandedOver
-from engine.events.routing import admitted, has_customer
+from engine.events.routing import has_customer
 from engine.events.service import PastDue, ServiceDue, Upkeep
 from engine.ids import digest_of, shard_of
 from engine.moments import DAY, moment
 from engine.profiles.profile import Profile
 from engine.profiles.service import Complaint, Service
 from engine.shards.alarms import Alarms
-from engine.shards.commit import Commit, Outgoing
+from engine.shards.commit import Commit
 from engine.shards.complaints import ComplaintCounts, counted
+from engine.shards.own import IDENTITIES, own_event
 from engine.shards.timeline import touch_point
 from engine.shards.timers import relation_tag
-
-OURSELVES = "regulars"
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 
 
 class Relations:
@@ -79,7 +77,7 @@ class Relations:
         self.past_due -= service.past_due
         self._commit.timeline.pop(profile.key, None)
         for key in profile.parts:
-            if key != profile.key and key[0] in _IDENTITIES:
+            if key != profile.key and key[0] in IDENTITIES:
                 self.forget(key, at, profile.key)
 
     def forget(self, key: str, at: int, of: str = "") -> None:
@@ -147,19 +145,9 @@ class Relations:
         self._commit.reached += [(digest, after.key, False) for digest in sorted(old - new)]
 
     def _send(self, kind: type[Event], name: str, key: str, at: int, arrived: int, live: bool, **body: Any) -> None:
-        event = kind(
-            id=name,
-            type={PastDue: "case_past_due", ServiceDue: "service_due"}.get(kind, "erasure_requested"),
-            time=moment(at),
-            source=OURSELVES,
-            received_at=moment(max(arrived, at)),
-            mode="live" if live else "backfill",
-            **{_IDENTITIES[key[0]]: key[2:]},  # type: ignore[arg-type]
-            **body,
-        )
-        ready = admitted(event)
+        event_type = {PastDue: "case_past_due", ServiceDue: "service_due"}.get(kind, "erasure_requested")
         shard = shard_of(key, self._shards) if kind is ErasureRequested else self._commit.shard
-        self._commit.outbox.append(Outgoing(shard, ready.key, ready.entry, ready.fingerprint))
+        self._commit.outbox.append(own_event(kind, event_type, name, key, shard, at, arrived=arrived, live=live, **body))
 
 
 def _name(key: str, what: str, at: int) -> str:

@@ -13,20 +13,17 @@ from engine.decisioning.loyalty import LOYALTY, NO_PROGRAMME, Programme, account
 from engine.events.base import Event
 from engine.events.loyalty import TierChanged, TierMove
 from engine.events.reference import Reference
-from engine.events.routing import admitted, has_customer
+from engine.events.routing import has_customer
 from engine.ids import digest_of
-from engine.moments import moment
 from engine.profiles.membership import Membership
 from engine.profiles.profile import NO_PART, Profile
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit, Outgoing
+from engine.shards.own import OURSELVES, own_event
 from engine.shards.segments import Histogram
 from engine.shards.timers import tier_tag
 
-OURSELVES = "regulars"
-"""The source of events that the engine derives."""
 _BIN = "loyalty:"
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 
 
 class Tiers:
@@ -104,17 +101,6 @@ def _bins(held: Membership) -> tuple[str, ...]:
 
 
 def _tier_changed(profile: Profile, move: TierMove, at: int, shard: int, live: bool) -> Outgoing:
-    kind, _, name = profile.key.partition(":")
-    told = msgspec.json.encode(move)
-    event = TierChanged(
-        id=f"tier-{digest_of(profile.key.encode(), str(at).encode(), told).hex()}",
-        type="tier_changed",
-        time=moment(at),
-        source=OURSELVES,
-        received_at=moment(max(profile.arrived_at, at)),
-        mode="live" if live else "backfill",
-        data=move,
-        **{_IDENTITIES[kind]: name},  # type: ignore[arg-type]
-    )
-    ready = admitted(event)
-    return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
+    key = profile.key
+    name = f"tier-{digest_of(key.encode(), str(at).encode(), msgspec.json.encode(move)).hex()}"
+    return own_event(TierChanged, "tier_changed", name, key, shard, at, arrived=profile.arrived_at, live=live, data=move)

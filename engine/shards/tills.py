@@ -40,13 +40,13 @@ from engine.ids import digest_of, shard_of
 from engine.moments import moment
 from engine.shards import baskets
 from engine.shards.commit import Commit, Entry, Outgoing
+from engine.shards.own import IDENTITIES
 from engine.shards.popularity import Popularity
 from engine.shards.receipts import Receipt
 from engine.shards.sequences import Day, Numbers
 
 OF_TILLS = (*RECEIPTS, PosCustomerIdentified, PosDayClosed)
 """What a workstation's shard has to know of, whoever's it is."""
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 _NOTES = "w:receipts"
 _NOTHING = Receipt()
 
@@ -235,7 +235,7 @@ class Tills:
         """To the holder's shard under the holder's name; False where there is none."""
         if not holder:
             return False
-        who: dict[str, Any] = {_IDENTITIES[holder[0]]: holder[2:]}
+        who: dict[str, Any] = {IDENTITIES[holder[0]]: holder[2:]}
         ready = admitted(replace(event, received_at=moment(arrived) if arrived else event.received_at, **who))
         self._commit.outbox.append(Outgoing(shard_of(ready.key, self._shards), ready.key, ready.entry, fingerprint))
         return True

@@ -31,20 +31,18 @@ from engine.events.base import Event, Product
 from engine.events.clickstream import Listing, ListViewed
 from engine.events.prices import PriceDropped
 from engine.events.reference import Reference
-from engine.events.routing import admitted, has_customer
+from engine.events.routing import has_customer
 from engine.ids import digest_of
 from engine.moments import millis, moment
 from engine.profiles.profile import Part, Profile
 from engine.shards.alarms import Alarms
-from engine.shards.commit import Commit, Outgoing
+from engine.shards.commit import Commit
+from engine.shards.own import own_event
 from engine.shards.timers import CART, COOLING, TRIGGER, WATCH, Timers, birthday_tag, cart_tag, cooling_tag, parsed, trigger_tag
-from engine.shards.watching import Watching
+from engine.shards.watching import LOOKS, Watching
 
-OURSELVES = "regulars"
-"""The source of events that the engine derives."""
 MOST_NAMED = 10
 _NAMED = ("product_id", "order_id", "complaint_id", "case_id", "service_id", "tier", "store", "reason")
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -71,6 +69,10 @@ class Triggers:
             self.starting.setdefault(rule.event, []).append(rule)
             for name in rule.unless:
                 self.stopping.setdefault(name, []).append(rule.id)
+        self.judges_points = POINTS_CHANGED in self.starting
+        self.heeded = frozenset({*self.starting, *self.stopping}) | _TOUCHES_CART | _TELLS_TRAITS
+        if PRICE_DROPPED in self.starting:
+            self.heeded |= LOOKS
 
 
 def triggers_in(references: Mapping[str, Reference]) -> Triggers:
@@ -89,7 +91,8 @@ class Occasions:
 
     def happened(self, before: Profile, after: Profile, event: Event, at: int, front: int, live: bool) -> None:
         """An event of a customer was folded. What belongs to a workstation is nobody's to be told of."""
-        if not has_customer(after.key):
+        rules = self.triggers
+        if not (event.type in rules.heeded or rules.judges_points) or not has_customer(after.key):
             return
         for name in self.triggers.stopping.get(event.type, ()):
             self._cancel(name, after.key)
@@ -101,7 +104,7 @@ class Occasions:
             self._watching.happened(after.key, event, at)
         if live:
             self._begins(event.type, event, after, at, front)
-            if POINTS_CHANGED in self.triggers.starting and _has_earned(before, after):
+            if rules.judges_points and _has_earned(before, after):
                 self._begins(POINTS_CHANGED, event, after, at, front)
 
     def _begins(self, name: str, event: Event, profile: Profile, at: int, front: int) -> None:
@@ -183,17 +186,10 @@ class Occasions:
             Product(product_id=line.product_id or None, category=line.category or None, quantity=line.quantity)
             for line in browsing.cart
         )
-        event = ListViewed(
-            id=f"cart-{digest_of(profile.key.encode(), str(browsing.cart_at).encode()).hex()}",
-            type=CART_ABANDONED,
-            time=moment(at),
-            source=OURSELVES,
-            received_at=moment(max(profile.arrived_at, at)),
-            data=Listing(products=lines),
-            **{_IDENTITIES[profile.key[0]]: profile.key[2:]},  # type: ignore[arg-type]
-        )
-        ready = admitted(event)
-        self._commit.outbox.append(Outgoing(self._commit.shard, ready.key, ready.entry, ready.fingerprint))
+        key, shard, seen = profile.key, self._commit.shard, Listing(products=lines)
+        name = f"cart-{digest_of(key.encode(), str(browsing.cart_at).encode()).hex()}"
+        told = own_event(ListViewed, CART_ABANDONED, name, key, shard, at, arrived=profile.arrived_at, data=seen)
+        self._commit.outbox.append(told)
 
     def _birthday(self, before: Profile, after: Profile, at: int) -> None:
         """The alarm of the next birthday, once one is known; it does not matter whether history or the present told it."""
@@ -223,11 +219,6 @@ class Occasions:
     def _count(self, what: str) -> None:
         counts = self._commit.facts.triggers
         counts[what] = counts.get(what, 0) + 1
-
-
-def derived(event: Event) -> bool:
-    """Whether the engine noticed this by itself: it is no activity of the customer's."""
-    return event.type in _DERIVED and event.source == OURSELVES
 
 
 def _has_earned(before: Profile, after: Profile) -> bool:
@@ -276,7 +267,8 @@ def _named(event: Event) -> dict[str, Any]:
     return found
 
 
-_DERIVED = frozenset({CART_ABANDONED, "service_due", "erasure_requested"})
+DERIVED = frozenset({CART_ABANDONED, "service_due", "erasure_requested"})
+"""What the engine may notice by itself: from itself it is no activity of the customer's."""
 _TOUCHES_CART = frozenset(
     {"product_added", "product_removed", "cart_viewed", "checkout_started", "order_completed", "part_handed_over"}
 )

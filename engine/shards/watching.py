@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from engine.events.base import Event
 from engine.events.clickstream import ProductAdded, ProductViewed
 from engine.events.orders import OrderCompleted
+from engine.events.roster import TYPES
 from engine.ids import digest_of
 from engine.moments import DAY
 from engine.shards.alarms import Alarms
 from engine.shards.timers import Timers, watch_tag
 
 WATCHED_MS = 14 * DAY
+LOOKS = frozenset(name for name, kind in TYPES.items() if issubclass(kind, ProductViewed | ProductAdded | OrderCompleted))
+"""Types that begin a look or end it."""
 _REACHABLE = ("u:", "l:")
 
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from api.app import create_app
 from config.settings import ApiSettings, RedisSettings
-from engine.shards.triggers import OURSELVES
+from engine.shards.own import OURSELVES
 from engine.store import keys
 from tests.conformance.recording import Tap, tapped
 from tests.integration.api_client import SHARDS, fold, served

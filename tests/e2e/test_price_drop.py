@@ -5,14 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.running import Up, up, wait_until
-from tests.e2e.test_messages import KEY, said, send, told_of_its_triggers, written_to
-from tests.receiver import receiving
+from tests.e2e.messaging import KEY, allowed, said, send, shop_with_messages, written_to
+from tests.e2e.running import Up, wait_until
 
-POLICY = """\
-placements:
-  message: {channel: push, shown_when: decided}
-"""
 OFFERS = """\
 offers:
   - {id: cheaper, kind: sell, placements: [message], margin: 1.00 EUR, redeemed_when: {event: offer_accepted},
@@ -30,31 +25,17 @@ def feed(system: Up, *lines: str) -> None:
 
 
 def test_who_looked_at_a_product_is_told_once_that_it_became_cheaper(tmp_path: Path) -> None:
-    folder = tmp_path / "catalogue"
-    (folder / "offers").mkdir(parents=True)
-    (folder / "policy.yaml").write_text(POLICY)
-    (folder / "offers" / "all.yaml").write_text(OFFERS)
-    (folder / "triggers.yaml").write_text(TRIGGERS)
-    with receiving() as receiver:
-        environment = {
-            "REGULARS_WEBHOOKS": f"default={receiver.url}",
-            "REGULARS_WEBHOOK_SECRETS": "default=a secret",
-            "REGULARS_SECRET_KEYS": "s-1",
-        }
-        with up(tmp_path / "data", "--catalogue", str(folder), environment=environment) as system:
-            wait_until(lambda: told_of_its_triggers(system), what="the triggers in the shards")
-            feed(system, "p-1,Kettle,39.00,EUR", "p-2,Toaster,20.00,EUR", "p-3,Mixer,50.00,EUR")
-            allowed = {"purpose": "marketing", "status": "granted", "channels": ["push"]}
-            for user in ("ann", "bob"):
-                send(system, said("consent_updated", f"c-{user}", user, **allowed))
-            send(system, said("product_viewed", "v-1", "ann", product_id="p-1"))
-            send(system, said("product_viewed", "v-2", "bob", product_id="p-2"))
-            time.sleep(1.0)
+    with shop_with_messages(tmp_path, OFFERS, TRIGGERS) as (system, receiver):
+        feed(system, "p-1,Kettle,39.00,EUR", "p-2,Toaster,20.00,EUR", "p-3,Mixer,50.00,EUR")
+        send(system, *allowed("ann", "bob"))
+        send(system, said("product_viewed", "v-1", "ann", product_id="p-1"))
+        send(system, said("product_viewed", "v-2", "bob", product_id="p-2"))
+        time.sleep(1.0)
 
-            feed(system, "p-1,Kettle,29.00,EUR", "p-2,Toaster,21.00,EUR", "p-3,Mixer,10.00,EUR")
-            wait_until(lambda: bool(receiver.requests), within_s=30, what="the message")
-            feed(system, "p-1,Kettle,29.00,EUR")
-            time.sleep(2.0)
+        feed(system, "p-1,Kettle,29.00,EUR", "p-2,Toaster,21.00,EUR", "p-3,Mixer,10.00,EUR")
+        wait_until(lambda: bool(receiver.requests), within_s=30, what="the message")
+        feed(system, "p-1,Kettle,29.00,EUR")
+        time.sleep(2.0)
 
     (sent,) = receiver.requests
     assert written_to(receiver) == ["ann"]

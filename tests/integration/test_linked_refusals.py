@@ -179,3 +179,18 @@ def test_a_browser_that_belongs_to_somebody_else_refuses_for_them_alone(client: 
     says(client, {"id": "no", **BROWSER, **REFUSALS[0]})
 
     assert (kinds(client, USER), kinds(client, other)) == (["fallback"], ["sell"])
+
+
+@pytest.mark.parametrize("who", [USER, BROWSER], ids=["user", "browser"])
+def test_who_reads_a_customer_sees_what_decisions_obey(client: Client, linked: RedisStore, who: dict[str, str]) -> None:
+    says(client, {**REFUSALS[0], "id": "no", **BROWSER})
+    says(client, {**REFUSALS[1], "id": "complaint", **BROWSER})
+    committed(linked)
+    view = client.get("/v1/customers", params=who).json()
+    told = view["consent"]["marketing"], view["service"]
+    passed_on(linked)
+    committed(linked)
+    stored = client.get("/v1/customers", params=who).json()
+    assert told == (stored["consent"]["marketing"], stored["service"])
+    assert stored["service"]["open_complaints"] == 1
+    assert told[0]["status"] == "revoked"
