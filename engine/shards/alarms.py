@@ -26,9 +26,8 @@ class Alarms:
 
     def set(self, tag: str, due: int) -> None:
         """Set or move an alarm."""
-        if tag not in self._timers:
+        if self._timers.set(tag, due):
             self._fresh.add(tag)
-        self._timers.set(tag, due)
         self._commit.timers[tag] = due
 
     def wait(self, tag: str, due: int, waiting: bytes) -> None:

@@ -70,6 +70,18 @@ def bins_of(standing: Standing) -> list[str]:
     return [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)] + _groups_of(standing)
 
 
+def moved_bins(before: Standing, after: Standing) -> tuple[list[str], list[str]]:
+    """The bins that a customer leaves and those that they enter; they may stay in some of them."""
+    if len(before.places) != len(after.places):
+        return bins_of(before), bins_of(after)
+    left, entered = [], []
+    for measure, old, new in zip(MEASURES, before.places, after.places, strict=False):
+        if old != new:
+            left.append(f"{measure}:{old}")
+            entered.append(f"{measure}:{new}")
+    return left + _groups_of(before), entered + _groups_of(after)
+
+
 def _groups_of(standing: Standing) -> list[str]:
     names = [] if standing.lifecycle == "prospect" else [_GROUPS[standing.lifecycle]]
     if standing.tier:
@@ -136,9 +148,9 @@ def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live
     return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
 
 
-def value_example(profile: Profile, boundary: int) -> bytes:
-    """What the customer bought so far, for the model of value; nothing has to mature, so it leaves at once."""
-    statistics, name = statistics_of(profile.purchases, boundary), f"{profile.key}|{boundary}|value"
+def value_example(profile: Profile, boundary: int, bought_at: int) -> bytes:
+    """What the customer bought so far, last at `bought_at`, for the model of value; nothing has to mature, so it leaves at once."""
+    statistics, name = statistics_of(profile.purchases, boundary, bought_at), f"{profile.key}|{boundary}|value"
     return _ENCODER.encode(Example(LIFETIME_VALUE, name, profile.key, boundary, boundary, 0.0, FINGERPRINT, statistics))
 
 
@@ -168,17 +180,15 @@ class Following:
         if fact.name == SEGMENTS:
             self._cuts = cuts_in(self._references)
 
-    def stood(self, profile: Profile, at: int, live: bool) -> tuple[Profile, int]:
-        """The customer with where they stand at `at`, and how many moves that was: none or one."""
+    def stood(self, profile: Profile, at: int, live: bool, bought_at: int) -> tuple[Profile, int]:
+        """The customer, who bought last at `bought_at`, with where they stand at `at`, and how many moves that was: none or one."""
         if not has_customer(profile.key):
             return profile, 0
-        bought, before = profile.purchases, profile.standing
-        last_at = bought.last_at
-        after = standing_of(bought, max(at, last_at), self._cuts, self.rule, profile.next_boundary > 0, last_at)
+        before, now = profile.standing, max(at, bought_at)
+        after = standing_of(profile.purchases, now, self._cuts, self.rule, profile.next_boundary > 0, bought_at)
         if after == before:
             return profile, 0
-        bins = _groups_of if before.places == after.places else bins_of
-        self._commit.histogram.update(self._histogram.move(bins(before), bins(after)))
+        self._commit.histogram.update(self._histogram.move(*moved_bins(before, after)))
         moved = has_moved(before, after)
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))
