@@ -112,10 +112,10 @@ class Labels:
 
     def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
-        learned = raw and not profile.moved_to and self.may_profile(profile, at)
+        learned = raw and profile.events and not profile.moved_to and self.may_profile(profile, at)
         waiting = _WAITING.decode(raw) if learned else []
         if kind != OFFERS:
-            return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting if profile.events], profile
+            return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting], profile
         if profile.moved_to:
             return [], profile
         decision_id = middle[1]
