@@ -150,7 +150,7 @@ def standing_of(
     if not cuts.known:
         return Standing(lifecycle=stage, places=places)
     reading = whole.at(now)
-    cell = "".join(str(1 + bisect_left(points, value)) for points, value in zip(cuts.fifths, reading, strict=True))
+    cell = "".join([str(1 + bisect_left(points, value)) for points, value in zip(cuts.fifths, reading, strict=True)])
     best = reading.money > cuts.best and stage != "lapsed"
     return Standing(tier_of(reading.money, cuts), cell, best, stage, places)
 

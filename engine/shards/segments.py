@@ -47,13 +47,14 @@ class Histogram:
 
     def add(self, more: Mapping[str, int]) -> dict[str, int]:
         """Counts that rise or fall by so much; returns those that changed, 0 where nothing is left."""
-        held = self._counts
-        changed = {name: held.get(name, 0) + by for name, by in more.items() if by}
-        for name, count in changed.items():
-            if count:
-                held[name] = count
-            else:
-                held.pop(name, None)
+        held, changed = self._counts, {}
+        for name, by in more.items():
+            if by:
+                count = changed[name] = held.get(name, 0) + by
+                if count:
+                    held[name] = count
+                else:
+                    held.pop(name, None)
         return changed
 
     def counts(self) -> Mapping[str, int]:
@@ -70,7 +71,7 @@ def bins_of(standing: Standing) -> list[str]:
     return [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)] + _groups_of(standing)
 
 
-def moved_bins(before: Standing, after: Standing) -> tuple[list[str], list[str]]:
+def _moved_bins(before: Standing, after: Standing) -> tuple[list[str], list[str]]:
     """The bins that a customer leaves and those that they enter; they may stay in some of them."""
     if len(before.places) != len(after.places):
         return bins_of(before), bins_of(after)
@@ -79,7 +80,10 @@ def moved_bins(before: Standing, after: Standing) -> tuple[list[str], list[str]]
         if old != new:
             left.append(f"{measure}:{old}")
             entered.append(f"{measure}:{new}")
-    return left + _groups_of(before), entered + _groups_of(after)
+    if (before.lifecycle, before.tier, before.best) != (after.lifecycle, after.tier, after.best):
+        left += _groups_of(before)
+        entered += _groups_of(after)
+    return left, entered
 
 
 def _groups_of(standing: Standing) -> list[str]:
@@ -188,7 +192,7 @@ class Following:
         after = standing_of(profile.purchases, now, self._cuts, self.rule, profile.next_boundary > 0, bought_at)
         if after == before:
             return profile, 0
-        self._commit.histogram.update(self._histogram.move(*moved_bins(before, after)))
+        self._commit.histogram.update(self._histogram.move(*_moved_bins(before, after)))
         moved = has_moved(before, after)
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))
