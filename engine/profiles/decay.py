@@ -60,7 +60,8 @@ class Block:
     def picked(self, *names: tuple[str, float]) -> "Picked":
         """Some of its numbers, by (quantity, half-life in days), for who reads no others; in the order of the block."""
         places = [self._place(*name) for name in names]
-        assert places == sorted(places), "numbers are picked in the order in which they are held"
+        if places != sorted(places):
+            raise ValueError("numbers are picked in the order in which they are held")
         return Picked(places, self._rates, len(self.quantities))
 
     def _place(self, quantity: str, half_life_days: float) -> int:

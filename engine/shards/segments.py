@@ -18,6 +18,7 @@ from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics
 from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
 from engine.moments import moment
 from engine.profiles.profile import Profile
+from engine.profiles.purchases import Purchases
 from engine.profiles.standing import BEST, STAGES, TIERS, Standing
 from engine.shards.commit import Commit, Outgoing
 
@@ -152,10 +153,10 @@ def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live
     return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
 
 
-def value_example(profile: Profile, boundary: int, bought_at: int) -> bytes:
-    """What the customer bought so far, last at `bought_at`, for the model of value; nothing has to mature, so it leaves at once."""
-    statistics, name = statistics_of(profile.purchases, boundary, bought_at), f"{profile.key}|{boundary}|value"
-    return _ENCODER.encode(Example(LIFETIME_VALUE, name, profile.key, boundary, boundary, 0.0, FINGERPRINT, statistics))
+def value_example(customer: str, bought: Purchases, bought_at: int, boundary: int) -> bytes:
+    """What the customer bought so far, last at `bought_at`, for the model of value; it leaves at once, nothing has to mature."""
+    statistics, name = statistics_of(bought, boundary, bought_at), f"{customer}|{boundary}|value"
+    return _ENCODER.encode(Example(LIFETIME_VALUE, name, customer, boundary, boundary, 0.0, FINGERPRINT, statistics))
 
 
 _NOWHERE = Standing()
@@ -184,12 +185,13 @@ class Following:
         if fact.name == SEGMENTS:
             self._cuts = cuts_in(self._references)
 
-    def stood(self, profile: Profile, at: int, live: bool, bought_at: int) -> tuple[Profile, int]:
-        """The customer, who bought last at `bought_at`, with where they stand at `at`, and how many moves that was: none or one."""
+    def stood(self, profile: Profile, bought: Purchases, bought_at: int, at: int, live: bool) -> tuple[Profile, int]:
+        """The customer, who bought all this and last at `bought_at`, with where they stand at `at`, and how many moves that was:
+        none or one."""
         if not has_customer(profile.key):
             return profile, 0
         before, now = profile.standing, max(at, bought_at)
-        after = standing_of(profile.purchases, now, self._cuts, self.rule, profile.next_boundary > 0, bought_at)
+        after = standing_of(bought, now, self._cuts, self.rule, profile.next_boundary > 0, bought_at)
         if after == before:
             return profile, 0
         self._commit.histogram.update(self._histogram.move(*_moved_bins(before, after)))
