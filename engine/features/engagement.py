@@ -1,6 +1,7 @@
 """What a customer does between purchases: browsing, the cart, offers, complaints, the channel of the moment."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from engine.features.base import Reading, Request, group
 from engine.features.rfm import NEVER_DAYS
@@ -8,6 +9,13 @@ from engine.moments import DAY, Millis
 from engine.profiles.browsing import SUMS as BROWSING
 from engine.profiles.offer_history import SUMS as OFFERS
 from engine.profiles.profile import Part
+
+_VISITS = BROWSING.picked(
+    ("views", 1.0),
+    *((name, 7.0) for name in ("sessions", "views", "adds", "searches", "checkouts")),
+    ("sessions", 28.0),
+)
+_NEVER_SEEN = (*repeat(0.0, 7), NEVER_DAYS, 0.0, NEVER_DAYS)
 
 
 @group(
@@ -26,20 +34,28 @@ def BROWSED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Visits and the cart; who was never seen online reads as ten years ago."""
     seen = part.browsing
     if not seen.events:
-        return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NEVER_DAYS, 0.0, NEVER_DAYS)
-    day, week, month = BROWSING.read(seen.sums, seen.sums_at, now)
+        return _NEVER_SEEN
+    views_1d, sessions, views, adds, searches, checkouts, sessions_28d = _VISITS.read(seen.sums, seen.sums_at, now)
     return (
-        week[1],
-        month[1],
-        day[2],
-        week[2],
-        week[3],
-        week[4],
-        week[5],
+        sessions,
+        sessions_28d,
+        views_1d,
+        views,
+        adds,
+        searches,
+        checkouts,
         (now - seen.last_at) / DAY,
         len(seen.cart),
         (now - seen.cart_at) / DAY if seen.cart else NEVER_DAYS,
     )
+
+
+_ANSWERS = OFFERS.picked(
+    ("shown", 7.0),
+    *((name, 28.0) for name in ("shown", "clicked", "redeemed", "dismissed")),
+    *((name, 112.0) for name in ("shown", "redeemed")),
+)
+_NEVER_OFFERED = (0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0)
 
 
 @group(
@@ -55,10 +71,9 @@ def OFFERED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """How the customer took earlier offers; the rate is shrunk towards one in ten."""
     offers = part.offers
     if not offers.sums:
-        return (0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0)
-    week, month, season = OFFERS.read(offers.sums, offers.sums_at, now)
-    rate = (season[2] + 1.0) / (season[0] + 10.0)
-    return (week[0], month[0], month[1], month[2], season[2], rate, month[3])
+        return _NEVER_OFFERED
+    shown_7d, shown, clicked, redeemed, dismissed, shown_112d, redeemed_112d = _ANSWERS.read(offers.sums, offers.sums_at, now)
+    return (shown_7d, shown, clicked, redeemed, redeemed_112d, (redeemed_112d + 1.0) / (shown_112d + 10.0), dismissed)
 
 
 @group(
@@ -74,7 +89,7 @@ def SERVED(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Complaints, whether the customer has ever told anything of themselves (a trait), and where they are right now."""
     service = part.service
     return (
-        service.open_complaints,
+        service.open_complaints if service.complaints else 0.0,
         service.filed,
         (now - service.last_filed_at) / DAY if service.last_filed_at else NEVER_DAYS,
         len(part.identity.channels),

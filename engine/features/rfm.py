@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, repeat
 from math import exp2, sqrt
-from operator import mul
 
 from engine.features.base import Reading, Request, group
 from engine.moments import DAY, WEEK, Millis
@@ -21,6 +20,8 @@ NO_GAP_DAYS = 365.0
 SAME_TRIP_DAYS = 0.2
 KNOWN_DAYS = 28.0
 REGULAR_WEEKS = 13
+_REGULAR_MS = REGULAR_WEEKS * WEEK
+_SILENCES = (7.0, 14.0, 28.0)
 _FADE = 0.9
 _FADED = tuple(accumulate(repeat(1.0, LAST), lambda weights, one: weights * _FADE + one, initial=0.0))
 """What the weights of so many fading gaps add up to."""
@@ -62,9 +63,17 @@ def TOTALS(part: Part, request: Request, now: Millis) -> Sequence[float]:
     )
 
 
-_WIDTH = len(SUMS.quantities)
-_TWO_WEEKS, _MONTH, _TWO_MONTHS, _SEASON = (_WIDTH * place for place in (1, 2, 3, 4))
-"""Where the block's numbers of these half-lives begin."""
+_FADING = SUMS.picked(
+    *(("trips", 7.0), ("spend", 7.0)),
+    *(("trips", 14.0), ("spend", 14.0), ("categories", 14.0)),
+    *(("trips", 28.0), ("spend", 28.0), ("discount", 28.0)),
+    *((name, 56.0) for name in ("trips", "spend", "coupons", "private_label", "categories")),
+    *((name, 112.0) for name in SUMS.quantities if name != "private_label"),
+    *(("trips", 224.0), ("spend", 224.0)),
+)
+_WEEKEND = 0.3
+_NOTHING_FADES = (*repeat(0.0, 18), _WEEKEND, *repeat(0.0, 7))
+"""Of who never bought."""
 _DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
 
 
@@ -90,28 +99,46 @@ _DAYS = ("7d", "14d", "28d", "56d", "112d", "224d")
 def FADING(part: Part, request: Request, now: Millis) -> Sequence[float]:
     """Fading sums and their ratios; each ratio is shrunk towards nothing where little is known."""
     bought = part.purchases
-    held, fades = SUMS.held(bought.sums), SUMS.fades(bought.sums_at, now)
-    _, two_weeks, month, two_months, season, _ = fades
-    trips, spend = season * held[_SEASON], season * held[_SEASON + 1]
-    month_spend, two_months_spend = month * held[_MONTH + 1], two_months * held[_TWO_MONTHS + 1]
-    discount, coupons = season * held[_SEASON + 4], season * held[_SEASON + 5]
+    if not bought.sums:
+        return _NOTHING_FADES
+    # fmt: off
+    (
+        trips_7d, spend_7d,
+        trips_14d, spend_14d, categories_14d,
+        trips_28d, spend_28d, discount_28d,
+        trips_56d, spend_56d, coupons_56d, private_label_56d, categories_56d,
+        trips, spend, units, lines, discount, coupons, weekend, categories, evening,
+        trips_224d, spend_224d,
+    ) = _FADING.read(bought.sums, bought.sums_at, now)
+    # fmt: on
+    each = trips + 0.5
     return (
-        *map(mul, fades, held[0::_WIDTH]),
-        *map(mul, fades, held[1::_WIDTH]),
-        two_weeks * held[_TWO_WEEKS + 8],
-        two_months * held[_TWO_MONTHS + 8],
-        season * held[_SEASON + 8],
-        spend / (trips + 0.5),
-        season * held[_SEASON + 2] / (trips + 0.5),
-        season * held[_SEASON + 3] / (trips + 0.5),
-        (season * held[_SEASON + 7] + 0.3) / (trips + 1.0),
-        season * held[_SEASON + 9] / (trips + 1.0),
-        month * held[_MONTH] / (trips / 4.0 + 0.5),
-        (saved := month * held[_MONTH + 4]) / (saved + (month_spend if month_spend > 0.0 else 0.0) + 5.0),
+        trips_7d,
+        trips_14d,
+        trips_28d,
+        trips_56d,
+        trips,
+        trips_224d,
+        spend_7d,
+        spend_14d,
+        spend_28d,
+        spend_56d,
+        spend,
+        spend_224d,
+        categories_14d,
+        categories_56d,
+        categories,
+        spend / each,
+        units / each,
+        lines / each,
+        (weekend + _WEEKEND) / (trips + 1.0),
+        evening / (trips + 1.0),
+        trips_28d / (trips / 4.0 + 0.5),
+        discount_28d / (discount_28d + (spend_28d if spend_28d > 0.0 else 0.0) + 5.0),
         discount / (discount + (spend if spend > 0.0 else 0.0) + 5.0),
-        (used := two_months * held[_TWO_MONTHS + 5]) / (used + two_months * held[_TWO_MONTHS] + 0.5),
+        coupons_56d / (coupons_56d + trips_56d + 0.5),
         coupons,
-        two_months * held[_TWO_MONTHS + 6] / ((two_months_spend if two_months_spend > 0.0 else 0.0) + 5.0),
+        private_label_56d / ((spend_56d if spend_56d > 0.0 else 0.0) + 5.0),
     )
 
 
@@ -145,7 +172,7 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
     if not times:
         return _NO_RHYTHM
     recency = (now - times[-1]) / DAY
-    gaps = [gap for gap in [(b - a) / DAY for a, b in pairwise(times)] if gap > SAME_TRIP_DAYS]
+    gaps = [gap for a, b in pairwise(times) if (gap := (b - a) / DAY) > SAME_TRIP_DAYS]
     count = len(gaps)
     if not count:
         mean, deviation, longest, recent = NO_GAP_DAYS, 0.0, NO_GAP_DAYS, NO_GAP_DAYS
@@ -159,34 +186,37 @@ def RHYTHM(part: Part, request: Request, now: Millis) -> Sequence[float]:
         for gap in gaps:
             weighted = weighted * _FADE + gap
         recent = weighted / _FADED[count]
-    first = times[0]
-    span = max((now - first) / DAY, 7.0)
-    weeks = {(now - at) // WEEK for at in times}
-    watched = min(max(-(-(now - first) // WEEK), 1), REGULAR_WEEKS)
+    known_for = now - times[0]
+    span = known_for / DAY
+    weeks = {ago // WEEK for at in times if (ago := now - at) < _REGULAR_MS}
+    watched = REGULAR_WEEKS if known_for > _REGULAR_MS else max(-(-known_for // WEEK), 1)
     longer, like_this = _LIKE_OTHERS
     lasted, stayed = count + longer, count - bisect_right(ordered, recency) + like_this
+    silent_7d, silent_14d, silent_28d = _silent(ordered, recency, span if span > 7.0 else 7.0)
     return (
         mean,
         deviation,
         longest,
         recent,
-        recency / max(mean, 0.5),
+        recency / (mean if mean > 0.5 else 0.5),
         (recency - mean) / (deviation + 1.0),
-        recency / max(longest, 0.5),
-        recency / max(recent, 0.5),
-        _silent(ordered, recency, 7.0) / span,
-        _silent(ordered, recency, 14.0) / span,
-        _silent(ordered, recency, 28.0) / span,
+        recency / (longest if longest > 0.5 else 0.5),
+        recency / (recent if recent > 0.5 else 0.5),
+        silent_7d,
+        silent_14d,
+        silent_28d,
         (lasted - bisect_right(ordered, recency + 7.0)) / stayed,
         (lasted - bisect_right(ordered, recency + 14.0)) / stayed,
         (lasted - bisect_right(ordered, recency + 28.0)) / stayed,
-        sum([week < REGULAR_WEEKS for week in weeks]) / watched,
+        len(weeks) / watched,
     )
 
 
-def _silent(ordered: list[float], recency: float, days: float) -> float:
-    """Days of silence beyond `days`, of gaps in ascending order and of the silence of now."""
-    if not ordered or ordered[-1] <= days:
-        return recency - days if recency > days else 0.0
-    longer = ordered[bisect_right(ordered, days) :]
-    return sum(longer) - days * len(longer) + (recency - days if recency > days else 0.0)
+def _silent(ordered: list[float], recency: float, span: float) -> list[float]:
+    """Shares of a span that were silent beyond each of `_SILENCES`, of gaps in ascending order and of the silence of now."""
+    silent = [recency - days if recency > days else 0.0 for days in _SILENCES]
+    if ordered and ordered[-1] > _SILENCES[0]:
+        for place, days in enumerate(_SILENCES):
+            longer = ordered[bisect_right(ordered, days) :]
+            silent[place] = sum(longer) - days * len(longer) + silent[place]
+    return [one / span for one in silent]

@@ -43,24 +43,25 @@ BUYING = np.log(np.array([getattr(BgNbd(), name) for name in BgNbd.__struct_fiel
 SPENDING = np.log(np.array([getattr(GammaGamma(), name) for name in GammaGamma.__struct_fields__]))
 
 
-def statistics_of(purchases: Purchases, now: int) -> bytes:
+def statistics_of(purchases: Purchases, now: int, last_at: int | None = None) -> bytes:
     """Purchases after the first, days from the first to the newest and to now, and the mean purchase in minor units of the
     currency in which the customer spends most: as an example carries them."""
-    return _STATISTICS.pack(*history_of(purchases, now), mean_spend(purchases)[0])
+    return _STATISTICS.pack(*history_of(purchases, now, last_at), mean_spend(purchases)[0])
 
 
-def history_of(purchases: Purchases, now: int) -> tuple[int, float, float]:
-    """What BG/NBD knows of somebody who has bought."""
-    first, last = purchases.first_at, purchases.last_at
+def history_of(purchases: Purchases, now: int, last_at: int | None = None) -> tuple[int, float, float]:
+    """What BG/NBD knows of somebody who has bought; `last_at` for a caller who has looked when that was last."""
+    first, last = purchases.first_at, purchases.last_at if last_at is None else last_at
     return max(purchases.count - 1, 0), max(last - first, 0) / DAY, max(now - first, last - first, 0) / DAY
 
 
 def mean_spend(purchases: Purchases) -> tuple[float, str]:
     """The mean purchase in minor units, and its currency: the one in which the customer spends most."""
-    if not purchases.count or not purchases.spend:
+    spent = purchases.spend
+    if not purchases.count or not spent:
         return 0.0, ""
-    currency = max(purchases.spend, key=purchases.spend.__getitem__)
-    return max(purchases.spend[currency], 0) / purchases.count, currency
+    currency = max(spent, key=spent.__getitem__) if len(spent) > 1 else next(iter(spent))
+    return max(spent[currency], 0) / purchases.count, currency
 
 
 def fitted_buying(start: Numbers, repeats: Numbers, last: Numbers, age: Numbers) -> Numbers:

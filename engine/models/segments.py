@@ -43,8 +43,7 @@ SEGMENTS = "segments"
 """The name of the cut points as a reference fact and as a snapshot."""
 USUAL_GAP_DAYS = 30.0
 
-_HALF_LIFE = SUMS.half_life_days.index(HALF_LIFE_DAYS)
-_TRIPS, _SPEND = SUMS.quantities.index("trips"), SUMS.quantities.index("spend")
+_COMPARED = SUMS.picked(("trips", HALF_LIFE_DAYS), ("spend", HALF_LIFE_DAYS))
 _LEAST = 2.0**-10
 
 
@@ -105,8 +104,7 @@ NO_CUTS = Cuts()
 def measured(purchases: Purchases, last_at: int | None = None) -> Measured:
     """The readings of somebody who has bought; `last_at` for a caller who has looked when that was last."""
     age = purchases.sums_at / DAY / HALF_LIFE_DAYS
-    trips = SUMS.held_one(purchases.sums, _HALF_LIFE, _TRIPS)
-    spend = SUMS.held_one(purchases.sums, _HALF_LIFE, _SPEND)
+    trips, spend = _COMPARED.held(purchases.sums)
     last = purchases.last_at if last_at is None else last_at
     return Measured(last / DAY, log2(max(trips, _LEAST)) + age, log2(max(spend, _LEAST)) + age)
 
@@ -152,7 +150,7 @@ def standing_of(
     if not cuts.known:
         return Standing(lifecycle=stage, places=places)
     reading = whole.at(now)
-    cell = "".join(str(1 + bisect_left(points, value)) for points, value in zip(cuts.fifths, reading, strict=True))
+    cell = "".join([str(1 + bisect_left(points, value)) for points, value in zip(cuts.fifths, reading, strict=True)])
     best = reading.money > cuts.best and stage != "lapsed"
     return Standing(tier_of(reading.money, cuts), cell, best, stage, places)
 

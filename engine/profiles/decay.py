@@ -6,7 +6,9 @@ A block holds Q quantities at H half-lives as little-endian float64 in one `byte
 the cheapest form to store and to copy. It is small enough that plain loops beat arrays.
 """
 
+from collections.abc import Iterator
 from math import exp2
+from operator import itemgetter, mul
 from struct import Struct as Layout
 
 from engine.moments import DAY
@@ -55,19 +57,15 @@ class Block:
         (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
         return float(exp2(self._rates[half_life] * max(now - at, 0)) * held)
 
-    def held_one(self, sums: bytes, half_life: int, quantity: int) -> float:
-        """One number of `held`, by the places of its half-life and its quantity."""
-        (held,) = _ONE.unpack_from(sums or self.empty, 8 * (half_life * len(self.quantities) + quantity))
-        return float(held)
+    def picked(self, *names: tuple[str, float]) -> "Picked":
+        """Some of its numbers, by (quantity, half-life in days), for who reads no others; in the order of the block."""
+        places = [self._place(*name) for name in names]
+        if places != sorted(places):
+            raise ValueError("numbers are picked in the order in which they are held")
+        return Picked(places, self._rates, len(self.quantities))
 
-    def held(self, sums: bytes) -> tuple[float, ...]:
-        """All numbers as they were at their own time: those of one half-life after those of the other."""
-        return self._layout.unpack(sums or self.empty)
-
-    def fades(self, at: int, now: int) -> list[float]:
-        """For each half-life, what is left as of `now`; `read` is `held` times this."""
-        apart = max(now - at, 0)
-        return [exp2(rate * apart) for rate in self._rates]
+    def _place(self, quantity: str, half_life_days: float) -> int:
+        return self.half_life_days.index(half_life_days) * len(self.quantities) + self.quantities.index(quantity)
 
     def read(self, sums: bytes, at: int, now: int) -> Rows:
         """One row for each half-life as of `now`. Read before its own time, a block stays as it was then."""
@@ -78,3 +76,26 @@ class Block:
             fade = exp2(rate * apart)
             rows.append([fade * value for value in held[index * width : (index + 1) * width]])
         return rows
+
+
+class Picked:
+    """The numbers of a block at some `places`, and what is left of them at an instant."""
+
+    def __init__(self, places: list[int], rates: tuple[float, ...], width: int) -> None:
+        after = [*(place + 1 for place in places[:-1])]
+        gaps = [place - before for place, before in zip(places, [0, *after], strict=True)]
+        self._layout = Layout("<" + "".join(f"{8 * gap}xd" for gap in gaps))
+        self._empty = (0.0,) * len(places)
+        rows = [place // width for place in places]
+        used = sorted(set(rows))
+        self._rates = tuple(rates[row] for row in used)
+        self._each = itemgetter(*(used.index(row) for row in rows))
+
+    def held(self, sums: bytes) -> tuple[float, ...]:
+        """As they were at the block's own time."""
+        return self._layout.unpack_from(sums) if sums else self._empty
+
+    def read(self, sums: bytes, at: int, now: int) -> Iterator[float]:
+        """As of `now`; read before its own time, a block stays as it was then."""
+        apart = max(now - at, 0)
+        return map(mul, self._each([exp2(rate * apart) for rate in self._rates]), self.held(sums))

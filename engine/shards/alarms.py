@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from engine.profiles.profile import Profile
 from engine.shards.commit import Commit
 from engine.shards.timers import Timers
-from engine.shards.unread import Unread
+from engine.shards.unread import UNREAD, Awaiting, Unread
 
 
 class Alarms:
@@ -15,31 +15,29 @@ class Alarms:
 
     def __init__(self, timers: Timers, commit: Commit, loaded: Mapping[str, bytes], inflight: Iterable[Commit]) -> None:
         self._timers, self._commit = timers, commit
-        self._waiting = dict(loaded)
+        self._held = dict(loaded)
         for earlier in inflight:
-            self._waiting.update(earlier.waiting)
+            self._held.update(earlier.waiting)
         self._fresh: set[str] = set()
-        self._unread = Unread(self._waiting, commit.waiting)
+        self._unread = Unread(commit.waiting)
 
     def __contains__(self, tag: str) -> bool:
         return tag in self._timers
 
     def set(self, tag: str, due: int) -> None:
         """Set or move an alarm."""
-        if tag not in self._timers:
+        if self._timers.set(tag, due):
             self._fresh.add(tag)
-        self._timers.set(tag, due)
         self._commit.timers[tag] = due
 
     def wait(self, tag: str, due: int, waiting: bytes) -> None:
         """An alarm with something that waits for it."""
-        self._waiting[tag] = waiting
         self._commit.waiting[tag] = waiting
         self.set(tag, due)
 
-    def wait_for_readings(self, profile: Profile, at: int, labels: Iterable[tuple[str, str, int]]) -> None:
+    def wait_for_readings(self, profile: Profile, at: int, labels: Awaiting) -> None:
         """Alarms (model, tag, due) that wait with what the customer reads like at an instant."""
-        self._unread.ask(profile, at, tuple((model, tag) for model, tag, _ in labels))
+        self._unread.ask(profile, at, labels)
         for _, tag, due in labels:
             self.set(tag, due)
 
@@ -60,9 +58,10 @@ class Alarms:
 
     def take(self, tag: str) -> bytes:
         """What waited under a tag, which waits no longer; empty where nothing did."""
-        if tag in self._unread:
+        waiting = self._commit.waiting
+        if waiting.get(tag) == UNREAD:
             self._unread.read()
-        self._commit.waiting.pop(tag, None)
         if tag not in self._fresh:
             self._commit.waiting_done.append(tag)
-        return self._waiting.pop(tag, b"")
+        held = self._held.pop(tag, b"")
+        return waiting.pop(tag, held)

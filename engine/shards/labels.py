@@ -72,9 +72,9 @@ class Labels:
             phase = int(unit_interval("boundary", customer) * WEEK)
         return Millis(phase + ((at - phase) // WEEK + 1) * WEEK)
 
-    def next_boundary(self, profile: Profile, boundary: int) -> int:
-        """A week on, or 0 for a customer who has been silent too long."""
-        silent = boundary - profile.purchases.last_at > self._churn.silent_days * DAY
+    def next_boundary(self, bought_at: int, boundary: int) -> int:
+        """A week on, or 0 for a customer who bought last at `bought_at` and has been silent too long."""
+        silent = boundary - bought_at > self._churn.silent_days * DAY
         return 0 if silent else boundary + WEEK
 
     def boundary_timer(self, profile: Profile) -> tuple[str, int]:
@@ -112,10 +112,10 @@ class Labels:
 
     def closed(self, kind: str, middle: tuple[str, ...], profile: Profile, at: int, raw: bytes) -> tuple[list[bytes], Profile]:
         """What a closing timer teaches, and the profile without what was open."""
-        learned = raw and not profile.moved_to and self.may_profile(profile, at)
+        learned = raw and profile.events and not profile.moved_to and self.may_profile(profile, at)
         waiting = _WAITING.decode(raw) if learned else []
         if kind != OFFERS:
-            return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting if profile.events], profile
+            return [_ENCODER.encode(_horizon_example(profile, one, at)) for one in waiting], profile
         if profile.moved_to:
             return [], profile
         decision_id = middle[1]
@@ -131,16 +131,9 @@ def _horizon_example(profile: Profile, waiting: Waiting, at: int) -> Example:
     last = profile.purchases.last
     inside = _bought_within(last, waiting.opened_at, at)
     beyond = len(last) == LAST and last[0].at >= at
-    return Example(
-        model=waiting.model,
-        id=f"{profile.key}|{waiting.opened_at}",
-        customer=profile.key,
-        opened_at=waiting.opened_at,
-        closed_at=at,
-        label=float((inside or beyond) is (waiting.model == scoring.PURCHASE)),
-        fingerprint=waiting.fingerprint,
-        vector=waiting.vector,
-    )
+    label = float((inside or beyond) is (waiting.model == scoring.PURCHASE))
+    opened_at, name = waiting.opened_at, f"{profile.key}|{waiting.opened_at}"
+    return Example(waiting.model, name, profile.key, opened_at, at, label, waiting.fingerprint, waiting.vector)
 
 
 def _bought_within(last: Sequence[Purchase], since: int, until: int) -> bool:

@@ -18,6 +18,7 @@ from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics
 from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
 from engine.moments import moment
 from engine.profiles.profile import Profile
+from engine.profiles.purchases import Purchases
 from engine.profiles.standing import BEST, STAGES, TIERS, Standing
 from engine.shards.commit import Commit, Outgoing
 
@@ -47,13 +48,14 @@ class Histogram:
 
     def add(self, more: Mapping[str, int]) -> dict[str, int]:
         """Counts that rise or fall by so much; returns those that changed, 0 where nothing is left."""
-        held = self._counts
-        changed = {name: held.get(name, 0) + by for name, by in more.items() if by}
-        for name, count in changed.items():
-            if count:
-                held[name] = count
-            else:
-                held.pop(name, None)
+        held, changed = self._counts, {}
+        for name, by in more.items():
+            if by:
+                count = changed[name] = held.get(name, 0) + by
+                if count:
+                    held[name] = count
+                else:
+                    held.pop(name, None)
         return changed
 
     def counts(self) -> Mapping[str, int]:
@@ -68,6 +70,21 @@ class Histogram:
 def bins_of(standing: Standing) -> list[str]:
     """Where a customer is counted. A prospect is counted nowhere, one who is lost only as such."""
     return [f"{measure}:{place}" for measure, place in zip(MEASURES, standing.places, strict=False)] + _groups_of(standing)
+
+
+def _moved_bins(before: Standing, after: Standing) -> tuple[list[str], list[str]]:
+    """The bins that a customer leaves and those that they enter; they may stay in some of them."""
+    if len(before.places) != len(after.places):
+        return bins_of(before), bins_of(after)
+    left, entered = [], []
+    for measure, old, new in zip(MEASURES, before.places, after.places, strict=False):
+        if old != new:
+            left.append(f"{measure}:{old}")
+            entered.append(f"{measure}:{new}")
+    if (before.lifecycle, before.tier, before.best) != (after.lifecycle, after.tier, after.best):
+        left += _groups_of(before)
+        entered += _groups_of(after)
+    return left, entered
 
 
 def _groups_of(standing: Standing) -> list[str]:
@@ -136,10 +153,10 @@ def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live
     return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
 
 
-def value_example(profile: Profile, boundary: int) -> bytes:
-    """What the customer bought so far, for the model of value; nothing has to mature, so it leaves at once."""
-    statistics, name = statistics_of(profile.purchases, boundary), f"{profile.key}|{boundary}|value"
-    return _ENCODER.encode(Example(LIFETIME_VALUE, name, profile.key, boundary, boundary, 0.0, FINGERPRINT, statistics))
+def value_example(customer: str, bought: Purchases, bought_at: int, boundary: int) -> bytes:
+    """What the customer bought so far, last at `bought_at`, for the model of value; it leaves at once, nothing has to mature."""
+    statistics, name = statistics_of(bought, boundary, bought_at), f"{customer}|{boundary}|value"
+    return _ENCODER.encode(Example(LIFETIME_VALUE, name, customer, boundary, boundary, 0.0, FINGERPRINT, statistics))
 
 
 _NOWHERE = Standing()
@@ -168,17 +185,16 @@ class Following:
         if fact.name == SEGMENTS:
             self._cuts = cuts_in(self._references)
 
-    def stood(self, profile: Profile, at: int, live: bool) -> tuple[Profile, int]:
-        """The customer with where they stand at `at`, and how many moves that was: none or one."""
+    def stood(self, profile: Profile, bought: Purchases, bought_at: int, at: int, live: bool) -> tuple[Profile, int]:
+        """The customer, who bought all this and last at `bought_at`, with where they stand at `at`, and how many moves that was:
+        none or one."""
         if not has_customer(profile.key):
             return profile, 0
-        bought, before = profile.purchases, profile.standing
-        last_at = bought.last_at
-        after = standing_of(bought, max(at, last_at), self._cuts, self.rule, profile.next_boundary > 0, last_at)
+        before, now = profile.standing, max(at, bought_at)
+        after = standing_of(bought, now, self._cuts, self.rule, profile.next_boundary > 0, bought_at)
         if after == before:
             return profile, 0
-        bins = _groups_of if before.places == after.places else bins_of
-        self._commit.histogram.update(self._histogram.move(bins(before), bins(after)))
+        self._commit.histogram.update(self._histogram.move(*_moved_bins(before, after)))
         moved = has_moved(before, after)
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))

@@ -83,9 +83,9 @@ def birthday_tag(customer: str) -> str:
 
 def parsed(tag: str) -> tuple[str, tuple[str, ...], str]:
     """(kind, middle parts, customer)."""
-    kind, rest = tag.split("|", 1)
-    *middle, customer = rest.split("|", _PARTS[kind] - 1)
-    return kind, tuple(middle), customer
+    kind = tag[0]
+    parts = tag.split("|", _PARTS[kind])
+    return kind, tuple(parts[1:-1]), parts[-1]
 
 
 class Timers:
@@ -98,7 +98,8 @@ class Timers:
         self._watchers: dict[str, set[str]] = {}
         self._offered: dict[str, set[str]] = {}
         for tag in self._due:
-            self._note(tag, watched=True)
+            if tag[0] in _INDEXED:
+                self._note(tag, watched=True)
 
     def __len__(self) -> int:
         return len(self._due)
@@ -111,16 +112,21 @@ class Timers:
         """A lower bound of when the next alarm is due; None without alarms."""
         return self._heap[0][0] if self._heap else None
 
-    def set(self, tag: str, at: int) -> None:
-        """Set or move an alarm."""
-        self._due[tag] = at
-        self._note(tag, watched=True)
+    def set(self, tag: str, at: int) -> bool:
+        """Set or move an alarm; whether there was none."""
+        due = self._due
+        fresh = tag not in due
+        due[tag] = at
         heapq.heappush(self._heap, (at, tag))
+        if tag[0] in _INDEXED:
+            self._note(tag, watched=True)
+        return fresh
 
     def drop(self, tag: str) -> None:
         """Forget an alarm."""
         self._due.pop(tag, None)
-        self._note(tag, watched=False)
+        if tag[0] in _INDEXED:
+            self._note(tag, watched=False)
 
     def due_at(self, tag: str) -> int | None:
         """When an alarm is due; None where it is not set."""
@@ -144,30 +150,30 @@ class Timers:
 
     def due(self, until: int) -> Iterator[tuple[str, int]]:
         """Alarms at or before `until`, in order; each is forgotten as it is given. New ones may be set meanwhile."""
-        while self._heap and self._heap[0][0] <= until:
-            at, tag = heapq.heappop(self._heap)
-            if self._due.get(tag) == at:
-                del self._due[tag]
-                self._note(tag, watched=False)
+        heap, due = self._heap, self._due
+        while heap and heap[0][0] <= until:
+            at, tag = heapq.heappop(heap)
+            if due.get(tag) == at:
+                del due[tag]
+                if tag[0] in _INDEXED:
+                    self._note(tag, watched=False)
                 yield tag, at
 
     def coming(self, until: int) -> list[str]:
-        """Tags that would be due by `until`, left in place."""
-        if not self._heap or self._heap[0][0] > until:
+        """Tags that would be due by `until`, in order, left in place."""
+        heap, due = self._heap, self._due
+        if not heap or heap[0][0] > until:
             return []
-        taken = []
-        while self._heap and self._heap[0][0] <= until:
-            at, tag = heapq.heappop(self._heap)
-            if self._due.get(tag) == at:
-                taken.append((at, tag))
-        for pair in taken:
-            heapq.heappush(self._heap, pair)
-        return [tag for _, tag in taken]
+        taken, places, end = [], [0], len(heap)
+        # Nothing below a place of the heap is due earlier than what stands there.
+        for place in places:
+            if place < end and heap[place][0] <= until:
+                taken.append(heap[place])
+                places += (2 * place + 1, 2 * place + 2)
+        return [tag for at, tag in sorted(taken) if due.get(tag) == at]
 
     def _note(self, tag: str, watched: bool) -> None:
         """Keep the looks findable by product, and open offers by customer."""
-        if tag[0] not in _INDEXED:
-            return
         if tag[0] == WATCH:
             _, name, member = tag.split("|", 2)
             index = self._watchers

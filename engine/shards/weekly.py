@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine.events.routing import has_customer
 from engine.profiles.profile import Profile
+from engine.profiles.purchases import Purchases
 from engine.shards.alarms import Alarms
 from engine.shards.commit import Commit
 from engine.shards.labels import Labels
@@ -26,7 +27,10 @@ class Weekly:
 
     def stood(self, profile: Profile, at: int, live: bool) -> Profile:
         """Where the customer stands now; a move is counted and told."""
-        return self._placed(profile, at, live, self.labels.may_profile(profile, at))
+        if not self.labels.may_profile(profile, at):
+            return self._segments.unplaced(profile)
+        bought = profile.purchases
+        return self._placed(profile, bought, bought.last_at, at, live)
 
     def scheduled(self, profile: Profile, at: int) -> Profile:
         """With a next boundary, if it is a customer who has ever bought and none is set."""
@@ -40,23 +44,26 @@ class Weekly:
         """Scored at every boundary up to `at`; `front` is as far as the log has come."""
         while 0 < profile.next_boundary <= at:
             boundary = profile.next_boundary
+            bought = profile.purchases
+            bought_at = bought.last_at
             may_profile = self.labels.may_profile(profile, boundary)
             if may_profile:
                 self._alarms.wait_for_readings(profile, boundary, self.labels.waits(profile.key, boundary))
-                self._commit.examples.append(value_example(profile, boundary))
-            profile = replace(profile, next_boundary=self.labels.next_boundary(profile, boundary))
+                self._commit.examples.append(value_example(profile.key, bought, bought_at, boundary))
+            profile = replace(profile, next_boundary=self.labels.next_boundary(bought_at, boundary))
             tag, due = self.labels.boundary_timer(profile)
             if due:
                 self._alarms.set(tag, due)
             else:
                 self._alarms.drop(tag)
-            profile = self._placed(profile, boundary, live, may_profile)
-            self._occasions.reviewed(profile, boundary, front, live and may_profile)
+            if may_profile:
+                profile = self._placed(profile, bought, bought_at, boundary, live)
+                self._occasions.reviewed(profile, boundary, front, live)
+            else:
+                profile = self._segments.unplaced(profile)
         return profile
 
-    def _placed(self, profile: Profile, at: int, live: bool, may_profile: bool) -> Profile:
-        if not may_profile:
-            return self._segments.unplaced(profile)
-        profile, moves = self._segments.stood(profile, at, live)
+    def _placed(self, profile: Profile, bought: Purchases, bought_at: int, at: int, live: bool) -> Profile:
+        profile, moves = self._segments.stood(profile, bought, bought_at, at, live)
         self.moves += moves
         return profile
