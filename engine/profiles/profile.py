@@ -128,10 +128,10 @@ def changed_by(event_type: str) -> frozenset[str]:
 class Profile(Struct, frozen=True, gc=False, array_like=True):
     """A customer as stored under one key. `parts` is by identity key; readings use `whole`.
 
-    `next_boundary` is the next instant at which churn is scored (0: none is due). `arrived_at` is when the newest event
-    folded here came in, on the server's clock. A profile that `moved_to` another key holds nothing any more. `standing` is
-    where the customer stood among all when their shard last looked, `membership` the tier of the programme they were held in.
-    `links` are the identities said to be theirs.
+    `next_boundary` is the next instant at which churn is scored; none is due at 0, nor below it, where it is the negative of the
+    last one. `arrived_at` is when the newest event folded here came in, on the server's clock. A profile that `moved_to` another
+    key holds nothing any more. `standing` is where the customer stood among all when their shard last looked, `membership` the
+    tier of the programme they were held in. `links` are the identities said to be theirs.
     """
 
     key: str = ""

@@ -36,6 +36,7 @@ from engine.events.identity import (
 from engine.events.roster import OBEYED_AT_ONCE
 from engine.events.routing import admitted, route
 from engine.ids import digest_of, shard_of
+from engine.moments import WEEK
 from engine.profiles.identity import MOST_IDENTITIES
 from engine.profiles.links import Awaited, Change, Link
 from engine.profiles.profile import Part, Profile
@@ -116,6 +117,7 @@ class Handover:
             going.append(replace(part, source=profile.key, entry=entry, noted=True))
         left = Profile(
             profile.key,
+            next_boundary=min(profile.next_boundary, WEEK - profile.next_boundary),
             arrived_at=profile.arrived_at,
             events=max(profile.events, 1),
             moved_to=claim.by,

@@ -73,9 +73,10 @@ class Labels:
         return Millis(phase + ((at - phase) // WEEK + 1) * WEEK)
 
     def next_boundary(self, bought_at: int, boundary: int) -> int:
-        """A week on, or 0 for a customer who bought last at `bought_at` and has been silent too long."""
+        """A week on; for a customer who bought last at `bought_at` and has been silent too long none, and that this one was: its
+        negative."""
         silent = boundary - bought_at > self._churn.silent_days * DAY
-        return 0 if silent else boundary + WEEK
+        return -boundary if silent else boundary + WEEK
 
     def boundary_timer(self, profile: Profile) -> tuple[str, int]:
         """The alarm of the customer's next boundary."""

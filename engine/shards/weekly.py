@@ -33,10 +33,11 @@ class Weekly:
         return self._placed(profile, bought, bought.last_at, at, live)
 
     def scheduled(self, profile: Profile, at: int) -> Profile:
-        """With a next boundary, if it is a customer who has ever bought and none is set."""
-        if profile.next_boundary or not has_customer(profile.key) or not profile.purchases.count:
+        """With a next boundary, if it is a customer who has ever bought and none is set. What arrives late brings none back that
+        the customer was scored at."""
+        if profile.next_boundary > 0 or not has_customer(profile.key) or not profile.purchases.count:
             return profile
-        profile = replace(profile, next_boundary=self.labels.boundary_after(profile.key, at))
+        profile = replace(profile, next_boundary=self.labels.boundary_after(profile.key, max(at, -profile.next_boundary)))
         self._alarms.set(*self.labels.boundary_timer(profile))
         return profile
 
@@ -52,7 +53,7 @@ class Weekly:
                 self._commit.examples.append(value_example(profile.key, bought, bought_at, boundary))
             profile = replace(profile, next_boundary=self.labels.next_boundary(bought_at, boundary))
             tag, due = self.labels.boundary_timer(profile)
-            if due:
+            if due > 0:
                 self._alarms.set(tag, due)
             else:
                 self._alarms.drop(tag)

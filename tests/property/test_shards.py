@@ -12,12 +12,12 @@ from engine.events.decode import decode_canonical
 from engine.events.routing import admitted
 from engine.features.vector import NAMES, NO_REQUEST, read_features, unpacked
 from engine.models.base import Example
-from engine.moments import DAY, WEEK, Millis, millis
+from engine.moments import DAY, HOUR, WEEK, Millis, millis
 from engine.profiles.profile import Profile
 from engine.shards.commit import Entry, Waiting
 from engine.store.codec import decode_profile
 from engine.store.memory import MemoryStore
-from tests.builders import SHARDS, START, bodies, decided, entries_of, entry_of, folded, order, simple, taken
+from tests.builders import SHARDS, START, bodies, decided, entries_of, entry_of, folded, order, refund, simple, taken
 
 LIMITED = settings(max_examples=30, deadline=None)
 
@@ -143,6 +143,34 @@ def test_every_label_matures_once_and_tells_whether_a_purchase_followed(log: lis
         if all(body["type"] != "order_refunded" for body in unique):
             assert one.label == (0.0 if inside else 1.0)
         assert unpacked(one.vector).shape == (len(NAMES),)
+
+
+@LIMITED
+@given(bodies(), st.randoms(use_true_random=False))
+def test_no_label_matures_twice_in_whichever_order_events_arrive(log: list[dict[str, Any]], chance: Any) -> None:
+    mixed = list(log)
+    chance.shuffle(mixed)
+    ticks = [(shard, Entry("", tick=START + 500 * DAY)) for shard in range(SHARDS)]
+
+    examples = _examples(folded([*entries_of(mixed), *ticks]))
+
+    assert len({(one.model, one.id) for one in examples}) == len(examples)
+
+
+def test_who_was_scored_and_let_go_of_is_not_scored_there_again_by_an_order_that_arrives_late() -> None:
+    ticks = [[(shard, Entry("", tick=START + days * DAY)) for shard in range(SHARDS)] for days in (30, 80)]
+    given_back = [order("1", "ann", START + DAY), refund("2", "1", "ann", START + 2 * DAY, None)]
+    late = order("3", "ann", START + 3 * HOUR)
+
+    store = folded([*entries_of(given_back), *ticks[0]])
+    before = [one.opened_at for one in _examples(store) if one.model == "purchase"]
+    store = folded([entry_of(taken(late, START + 40 * DAY)), *ticks[1]], store=store)
+
+    examples = [one for one in _examples(store) if one.model == "purchase"]
+    opened = [one.opened_at for one in examples]
+    assert opened[: len(before)] == before
+    assert opened == sorted(set(opened))
+    assert len(opened) > len(before) + 4, "scored again, from the week behind on"
 
 
 def test_an_id_with_another_content_is_a_conflict_and_never_a_silent_pick() -> None:
