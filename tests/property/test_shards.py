@@ -12,7 +12,7 @@ from engine.events.decode import decode_canonical
 from engine.events.routing import admitted
 from engine.features.vector import NAMES, NO_REQUEST, read_features, unpacked
 from engine.models.base import Example
-from engine.moments import DAY, HOUR, WEEK, Millis, millis
+from engine.moments import DAY, HOUR, WEEK, Millis, millis, rfc3339
 from engine.profiles.profile import Profile
 from engine.shards.commit import Entry, Waiting
 from engine.store.codec import decode_profile
@@ -171,6 +171,26 @@ def test_who_was_scored_and_let_go_of_is_not_scored_there_again_by_an_order_that
     assert opened[: len(before)] == before
     assert opened == sorted(set(opened))
     assert len(opened) > len(before) + 4, "scored again, from the week behind on"
+
+
+def test_a_browser_that_comes_home_is_not_scored_again_where_it_was_before_it_went() -> None:
+    bought = order("1", "x", START + DAY)
+    bought["anonymous_id"] = bought.pop("user_id")
+    said = [
+        {**simple(f"identity_{what}", what, "ann", START + DAY + hours * HOUR), "anonymous_id": "x"}
+        for what, hours in (("linked", 1), ("unlinked", 2))
+    ]
+    ticks = [[(shard, Entry("", tick=START + days * DAY)) for shard in range(SHARDS)] for days in (19, 80)]
+
+    store = folded([*entries_of([bought]), *ticks[0]])
+    scored = [one.id for one in _examples(store) if one.model == "lifetime_value"]
+    for late in said:
+        store = _relayed(folded([entry_of(taken(late, START + 41 * DAY))], store=store))
+    store = folded(ticks[1], store=store)
+
+    named = [(one.model, one.id) for one in _examples(store) if one.customer == "a:x"]
+    assert len(set(named)) == len(named)
+    assert len({name for model, name in named if model == "lifetime_value"}) > len(scored) > 1
 
 
 def test_an_id_with_another_content_is_a_conflict_and_never_a_silent_pick() -> None:
