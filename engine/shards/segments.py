@@ -10,24 +10,23 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.events.reference import Reference, ReferenceChanged
-from engine.events.routing import admitted, has_customer
+from engine.events.routing import has_customer
 from engine.events.segments import Move, SegmentChanged
 from engine.ids import digest_of
 from engine.models.base import Example
 from engine.models.lifetime_value import FINGERPRINT, LIFETIME_VALUE, statistics_of
 from engine.models.segments import MEASURES, NO_CUTS, SEGMENTS, Cuts, SegmentRule, standing_of
-from engine.moments import moment
 from engine.profiles.profile import Profile
 from engine.profiles.purchases import Purchases
 from engine.profiles.standing import BEST, STAGES, TIERS, Standing
 from engine.shards.commit import Commit, Outgoing
+from engine.shards.own import own_event
 
 _ENCODER = msgspec.msgpack.Encoder()
 _TIER, _STAGE = "tier", "stage"
 _GROUPS = {name: f"{_TIER}:{name}" for name in (*TIERS, BEST)} | {
     name: f"{_STAGE}:{name}" for name in STAGES if name != "prospect"
 }
-_IDENTITIES = {"u": "user_id", "l": "loyalty_id", "a": "anonymous_id"}
 
 
 class Histogram:
@@ -137,20 +136,9 @@ def segment_changed(profile: Profile, after: Standing, at: int, shard: int, live
         best_before=before.best,
         best=after.best,
     )
-    kind, _, name = profile.key.partition(":")
-    told = msgspec.json.encode(move)
-    event = SegmentChanged(
-        id=f"segment-{digest_of(profile.key.encode(), str(at).encode(), told).hex()}",
-        type="segment_changed",
-        time=moment(at),
-        source="regulars",
-        received_at=moment(max(profile.arrived_at, at)),
-        mode="live" if live else "backfill",
-        data=move,
-        **{_IDENTITIES[kind]: name},  # type: ignore[arg-type]
-    )
-    ready = admitted(event)
-    return Outgoing(shard, profile.key, ready.entry, ready.fingerprint)
+    key = profile.key
+    name = f"segment-{digest_of(key.encode(), str(at).encode(), msgspec.json.encode(move)).hex()}"
+    return own_event(SegmentChanged, "segment_changed", name, key, shard, at, arrived=profile.arrived_at, live=live, data=move)
 
 
 def value_example(customer: str, bought: Purchases, bought_at: int, boundary: int) -> bytes:

@@ -12,7 +12,7 @@ from engine.events.decode import decode_canonical
 from engine.events.routing import admitted
 from engine.features.vector import NAMES, NO_REQUEST, read_features, unpacked
 from engine.models.base import Example
-from engine.moments import DAY, HOUR, WEEK, Millis, millis, rfc3339
+from engine.moments import DAY, HOUR, WEEK, Millis, millis
 from engine.profiles.profile import Profile
 from engine.shards.commit import Entry, Waiting
 from engine.store.codec import decode_profile
