@@ -4,7 +4,9 @@
 `STAGES` is the order in which they speak: the first that drops an offer is the one that is named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, within
@@ -22,7 +24,32 @@ from engine.profiles.consent import Granted
 STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
 CONSENT, HOLDOUT, PLACEMENT, ELIGIBILITY, SERVICE, CAP, STOCK, QUIET_HOURS = range(8)
 Masks = tuple[BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray]
+_COUNTED = (*STAGES, "arbitration")
+_NONE = [0]
 _NOTHING_HELD: Mapping[int, Entry] = {}
+
+
+def through(everything: BoolArray, met: Sequence[Masks]) -> tuple[BoolArray, list[dict[str, int]]]:
+    """Offers that every stage lets pass, a row for each decision; and of each how many offers a stage was the first to drop,
+    and how many are left.
+
+    Stages that stand open for everybody cost nothing; what is shared by all is looked at once.
+    """
+    size = (len(met), len(everything))
+    alive, left = np.broadcast_to(everything, size), [size[1]] * size[0]
+    dropped = []
+    for masks in zip(*met, strict=True):
+        first, before = masks[0], left
+        if all(one is first for one in masks):
+            if first is everything:
+                dropped.append(_NONE * size[0])
+                continue
+            alive = alive & first
+        else:
+            alive = alive & np.concatenate(masks).reshape(size)
+        left = np.add.reduce(alive, axis=1, dtype=np.intp).tolist()
+        dropped.append([had - has for had, has in zip(before, left, strict=True)])
+    return alive, [dict(zip(_COUNTED, counts, strict=True)) for counts in zip(*dropped, left, strict=True)]
 
 
 class Gates:
