@@ -404,7 +404,8 @@ def _follow(question: Question) -> None:
     """To the customer whom an identity has moved to, with what is underway to it."""
     customer = question.customer
     if customer is not None and customer.moved_to is not None:
-        question.key, question.riding, question.customer = customer.moved_to, customer.underway, None
+        question.of(customer.moved_to)
+        question.riding, question.customer = customer.underway, None
 
 
 def _is_plain(question: Question) -> bool:

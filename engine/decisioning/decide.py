@@ -342,7 +342,7 @@ class _Desk:
             self.claims.append(
                 choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, on, has, limit)
             )
-            if not has:
+            if not has and self.columns.pools[offer.row]:
                 self.takes.extend(choosing.takes(offer, placement, situation, self.columns, self.policy))
         personal = any(offer.kind != "fallback" and not offer.repeats for offer in offers)
         if personal and placement.sticky_seconds:
