@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from api.customer_state import Known
 from config.catalogue_files import Loaded
+from engine.decisioning.conditions import StandingTable
 from engine.decisioning.expanding import expanded
 from engine.decisioning.in_tier import TierTable
 from engine.decisioning.loyalty import held_and_below, judged, loyal
@@ -47,6 +48,8 @@ class Basis(Struct, frozen=True, eq=False):
     """Whether a rule of the catalogue asks for what models say of a customer."""
     asks_for_tiers: bool = False
     """Whether a rule of the catalogue asks for a tier of the loyalty programme."""
+    asks_for_standing: bool = False
+    """Whether a rule of the catalogue asks where customers stand among all."""
 
     def expanded(
         self, part: Part | None, placements: Sequence[PlacementRequest], cart: Sequence[CartLine], now: int
@@ -141,4 +144,5 @@ def basis_of(
         shelf=shelf,
         derives=any(one.derived for one in asking),
         asks_for_tiers=any(isinstance(table, TierTable) for one in asking for table in one.tables),
+        asks_for_standing=any(isinstance(table, StandingTable) for one in asking for table in one.tables),
     )

@@ -17,7 +17,7 @@ from api.problems import Problem
 from engine.decisioning.decision import Decision
 from engine.decisioning.situation import Situation, Vector
 from engine.events.base import Event
-from engine.ids import CustomerKey, shard_of
+from engine.ids import CustomerKey, Shard, shard_of
 from engine.moments import Millis
 from engine.profiles.profile import Part
 from engine.store import keys
@@ -49,6 +49,8 @@ class Question(Struct, eq=False):
     deadline: float
     shards: int
     basis: Basis
+    shard: Shard
+    """Of the key."""
     riding: tuple[Event, ...] = ()
     taking: "asyncio.Task[Receipt] | None" = None
     """The events that came along, on their way to being durable."""
@@ -77,9 +79,9 @@ class Question(Struct, eq=False):
     on_its_own: bool = False
     """The group that it went with has no more to do with it."""
 
-    @property
-    def shard(self) -> int:
-        return shard_of(self.key, self.shards)
+    def of(self, key: CustomerKey) -> None:
+        """Goes on as a question about the customer under another key."""
+        self.key, self.shard = key, shard_of(key, self.shards)
 
     @property
     def now(self) -> Millis:

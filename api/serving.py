@@ -221,7 +221,8 @@ class Serving:
                 part = customer.profile.whole
                 vector = read_all([(part, Moment(channel), now)])[0] if _may_be_read(question, part) else None
             unit = customer.profile.unit or unit
-        loaded, wanted, cart = question.basis.loaded, wanted_of(asked), cart_of(asked)
+        basis = question.basis
+        loaded, wanted, cart = basis.loaded, wanted_of(asked), cart_of(asked)
         asked_zone = (context.timezone or "") if context is not None else ""
         situation = Situation(
             decision_id=decision_id(question.arrival, question.shard),
@@ -230,10 +231,10 @@ class Serving:
             placements=wanted,
             part=part,
             vector=vector,
-            derived=question.basis.derived(customer, part, vector, now),
-            tiers=question.basis.tiers(customer, part, now),
-            standing=question.basis.standing(customer.profile) if customer is not None else None,
-            states=states_of(part, question.basis.loaded.policy.service, now) if part is not None else NO_STATES,
+            derived=basis.derived(customer, part, vector, now),
+            tiers=basis.tiers(customer, part, now),
+            standing=basis.standing(customer.profile) if customer is not None and basis.asks_for_standing else None,
+            states=states_of(part, loaded.policy.service, now) if part is not None else NO_STATES,
             ledger=customer.ledger if customer is not None else None,
             stock_left=self._reserving.stock.left(),
             channel=channel,
@@ -244,9 +245,9 @@ class Serving:
             context={"page": context.page or {}} if context is not None else {},
             dry_run=not asked.writes,
             late=customer is None and time.monotonic() >= question.deadline,
-            expanded=question.basis.expanded(part if vector is not None else None, wanted, cart, now),
+            expanded=basis.expanded(part if vector is not None else None, wanted, cart, now),
         )
-        situation = permitted(situation, question.basis.loaded.policy)
+        situation = permitted(situation, loaded.policy)
         if asked.trigger is None:
             return situation
         return held_back(loaded.occasions, asked.trigger, situation, loaded.catalogue)
@@ -403,7 +404,8 @@ def _follow(question: Question) -> None:
     """To the customer whom an identity has moved to, with what is underway to it."""
     customer = question.customer
     if customer is not None and customer.moved_to is not None:
-        question.key, question.riding, question.customer = customer.moved_to, customer.underway, None
+        question.of(customer.moved_to)
+        question.riding, question.customer = customer.underway, None
 
 
 def _is_plain(question: Question) -> bool:

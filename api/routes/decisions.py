@@ -21,6 +21,7 @@ from api.recall import recalled
 from api.requests import body_of, header
 from engine.errors import StoreUnavailable
 from engine.events.base import Event
+from engine.ids import shard_of
 
 
 def add_routes(app: FastAPI, container: Container) -> None:
@@ -118,6 +119,7 @@ def _question(container: Container, asked: DecisionRequest, caller: Caller, star
         deadline=started + (asked.deadline_ms or settings.decision_deadline_ms) / 1000,
         shards=container.rules.shards,
         basis=basis,
+        shard=shard_of(key, container.rules.shards),
     )
     if asked.events:
         riding = items_in(map(bytes, asked.events), container.rules.most_items)

@@ -22,7 +22,7 @@ schedule under which the cost of exploring stays of the order of √(K · labels
 Source: Foster & Rakhlin (2020), "Beyond UCB: optimal and efficient contextual bandits with regression oracles", ICML.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import sqrt
 from typing import assert_never
 
@@ -80,12 +80,14 @@ def draw(values: FloatArray, arbitration: Arbitration, point: float) -> Drawn:
     leave, like all that the budget does not afford, is the leaders'.
     """
     weights, gaps = _weights(values, arbitration)
-    return _falls_on(values, weights, gaps, (gaps == 0.0).nonzero()[0].tolist(), arbitration, point)
+    leaders = (gaps == 0.0).nonzero()[0].tolist()
+    return _falls_on(values, weights, _sums(weights, gaps), leaders, arbitration, point)
 
 
 def draw_all(values: FloatArray, starts: Sequence[int], arbitration: Arbitration, points: Sequence[float]) -> list[Drawn]:
     """`draw` for several, whose values lie one behind the other and begin at `starts`; for each what it would be alone."""
-    sizes = np.diff([*starts, len(values)])
+    ends = [*starts[1:], len(values)]
+    sizes = np.subtract(ends, starts)
     best = np.maximum.reduceat(values, starts)
     gaps: FloatArray = best.repeat(sizes) - values
     gaps /= np.maximum(np.abs(best), LEAST_UNIT).repeat(sizes)
@@ -93,22 +95,43 @@ def draw_all(values: FloatArray, starts: Sequence[int], arbitration: Arbitration
     leading = (gaps == 0.0).nonzero()[0]
     bounds = [*leading.searchsorted(starts).tolist(), len(leading)]
     leaders = (leading - np.array(starts).repeat(np.diff(bounds))).tolist()
+    if sizes.min() == sizes.max():
+        sums = _sums_of_rows(weights.reshape(len(starts), -1), gaps.reshape(len(starts), -1))
+    else:
+        sums = [_sums(weights[start:end], gaps[start:end]) for start, end in zip(starts, ends, strict=True)]
     drawn = []
-    for at, (start, size, point) in enumerate(zip(starts, sizes.tolist(), points, strict=True)):
-        own = slice(start, start + size)
+    for at, (start, end, own, point) in enumerate(zip(starts, ends, sums, points, strict=True)):
         ahead = leaders[bounds[at] : bounds[at + 1]]
-        drawn.append(_falls_on(values[own], weights[own], gaps[own], ahead, arbitration, point))
+        drawn.append(_falls_on(values[start:end], weights[start:end], own, ahead, arbitration, point))
     return drawn
 
 
+Sums = tuple[float, float, FloatArray]
+"""Of all arms: weights × gaps, gaps, and how far the weights reach, arm by arm."""
+
+
+def _sums(weights: FloatArray, gaps: FloatArray) -> Sums:
+    return float(weights @ gaps), float(np.add.reduce(gaps)), np.add.accumulate(weights)
+
+
+def _sums_of_rows(weights: FloatArray, gaps: FloatArray) -> Iterable[Sums]:
+    """`_sums` of each row, to the last bit."""
+    return zip(
+        np.vecdot(weights, gaps).tolist(),
+        np.add.reduce(gaps, axis=1).tolist(),
+        np.add.accumulate(weights, axis=1),
+        strict=True,
+    )
+
+
 def _falls_on(
-    values: FloatArray, weights: FloatArray, gaps: FloatArray, leaders: Sequence[int], arbitration: Arbitration, point: float
+    values: FloatArray, weights: FloatArray, sums: Sums, leaders: Sequence[int], arbitration: Arbitration, point: float
 ) -> Drawn:
     size = len(values)
     epsilon = _evenly(arbitration)
-    loss = (1.0 - epsilon) * float(weights @ gaps) + epsilon * float(np.add.reduce(gaps)) / size
+    weighted, gaps, reached = sums
+    loss = (1.0 - epsilon) * weighted + epsilon * gaps / size
     share = _affordable(loss, arbitration.loss_budget)
-    reached = np.add.accumulate(weights)
     total = float(reached[-1])
     if point >= share:
         arm = _one_of(leaders, (point - share) / (1.0 - share) if share < 1.0 else 0.0)

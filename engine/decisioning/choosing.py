@@ -83,7 +83,7 @@ def figures_of(scored: Scored, one: Drawn, position: int, catalogue: Catalogue) 
     """What a draw for a place came to."""
     arm = one.arm
     return Figures(
-        tuple(_reasons(catalogue, scored, arm)),
+        _reasons(catalogue, scored, arm),
         one.propensity,
         float(scored.probability[arm]),
         float(scored.value[arm]),
@@ -105,17 +105,17 @@ def again(offer: Chosen, earlier: StickyOffer, decision_id: str) -> Chosen:
     )
 
 
-def _reasons(catalogue: Catalogue, scored: Scored, arm: int) -> Iterator[str]:
+def _reasons(catalogue: Catalogue, scored: Scored, arm: int) -> tuple[str, ...]:
     """Words that a till or a page may act on: why this one, why this customer."""
-    yield "best_value" if arm == int(scored.value.argmax()) else "exploration"
-    if scored.cross is not None:
-        readings = scored.cross[scored.row[scored.places[arm]]]
-        if catalogue.columns.promoted_categories[scored.rows[arm]]:
-            if readings[NEVER_BOUGHT]:
-                yield "new_to_customer"
-            elif readings[SHARE_OF_PURCHASES] >= OFTEN_SHARE:
-                yield "buys_often"
-    yield from catalogue.columns.reasons[scored.rows[arm]]
+    columns, row, cross = catalogue.columns, scored.rows[arm], scored.cross
+    why = "best_value" if arm == int(scored.value.argmax()) else "exploration"
+    if cross is not None and columns.promoted_categories[row]:
+        read = scored.row[scored.places[arm]]
+        if cross[read, NEVER_BOUGHT]:
+            return (why, "new_to_customer", *columns.reasons[row])
+        if cross[read, SHARE_OF_PURCHASES] >= OFTEN_SHARE:
+            return (why, "buys_often", *columns.reasons[row])
+    return (why, *columns.reasons[row])
 
 
 def claim(

@@ -209,7 +209,7 @@ def _caps(offer: Offer, campaign: Campaign, policy: Policy) -> tuple[CapClaim, .
 
 def _cap(scope: str, cap: Cap) -> CapClaim:
     also = (f"t:{cap.tag}",) if cap.tag else ()
-    return CapClaim(scope, cap.count, int(cap.window_days * DAY), (*also, *channel_scopes([cap.channel or ""])))
+    return CapClaim(scope, cap.count, int(cap.window_days * DAY), (*also, *channel_scopes((cap.channel or "",))))
 
 
 def _capped(caps: Sequence[tuple[CapClaim, ...]]) -> dict[str, tuple[tuple[CapClaim, NDArray[np.intp]], ...]]:

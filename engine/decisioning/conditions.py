@@ -246,10 +246,10 @@ class FeatureTable:
         return min(bounds, default=np.inf)
 
     def holds(self, situations: Sequence[Situation]) -> BoolArray:
-        vectors = np.stack([self.unknown if one.vector is None else one.vector for one in situations])
+        vectors = np.array([self.unknown if one.vector is None else one.vector for one in situations])
         if self.derives:
             derived = [self.not_derived if one.derived is None else one.derived for one in situations]
-            vectors = np.hstack([vectors, np.stack(derived)])
+            vectors = np.hstack([vectors, np.array(derived)])
         readings = vectors[:, self.index]
         result: BoolArray = (readings >= self.low) & (readings <= self.high)
         return result

@@ -22,7 +22,7 @@ from engine.decisioning.eligibility import Eligibility
 from engine.decisioning.empty import hint_for, reason_for
 from engine.decisioning.experiment import campaigns_in_place, variation_of
 from engine.decisioning.frequency import Scopes, after_taking
-from engine.decisioning.gates import CAP, STAGES, STOCK, Gates, Masks
+from engine.decisioning.gates import CAP, STOCK, Gates, Masks, through
 from engine.decisioning.ledger import Claim, Entry, Sticky, StickyOffer, channel_scopes, counts
 from engine.decisioning.policy import Arbitration, Policy, Ranker, arbitration_of
 from engine.decisioning.profiling import permitted
@@ -51,22 +51,37 @@ def decide_all(situations: Sequence[Situation], catalogue: Catalogue, scorers: S
         _Desk(situation, catalogue, policy, Gates(situation, catalogue, policy, eligibility, which), readings, which)
         for which, situation in enumerate(situations)
     ]
+    _pass_gates(desks, catalogue)
     if len(desks) > 1:
         _draw_first(desks, readings)
     return [desk.decision(tuple([desk.fill(wanted) for wanted in desk.situation.placements])) for desk in desks]
 
 
+def _pass_gates(desks: "Sequence[_Desk]", catalogue: Catalogue) -> None:
+    """What the gates of each placement say, asked at once for all who want it."""
+    asking: dict[str, list[_Desk]] = {}
+    for desk in desks:
+        for wanted in desk.situation.placements:
+            asking.setdefault(wanted.name, []).append(desk)
+    for name, some in asking.items():
+        met = [desk.gates.masks(name) for desk in some]
+        alive, stages = through(catalogue.columns.everything, [masks for masks, _ in met])
+        bits = np.packbits(alive, axis=1).tobytes()
+        size = len(bits) // len(some)
+        for at, (desk, (masks, held), left, counted) in enumerate(zip(some, met, alive, stages, strict=True)):
+            desk.passed[name] = _Passed(masks, held, left, bits[at * size : (at + 1) * size], counted)
+
+
 def _draw_first(desks: "Sequence[_Desk]", readings: Readings) -> None:
     """The first sale of everybody's first placement, drawn at once for all of whom any is open."""
-    together: dict[str, list[tuple[_Desk, BoolArray]]] = {}
+    together: dict[str, list[_Desk]] = {}
     for desk in desks:
-        name = desk.situation.placements[0].name if desk.situation.placements and not desk.situation.late else None
-        if name is not None:
-            together.setdefault(name, []).append((desk, desk.gate(name).alive))
+        if desk.situation.placements and not desk.situation.late:
+            together.setdefault(desk.situation.placements[0].name, []).append(desk)
     for name, met in together.items():
-        sell = np.array([alive for _, alive in met]) & met[0][0].columns.sell
+        sell = np.concatenate([desk.passed[name].alive for desk in met]).reshape(len(met), -1) & met[0].columns.sell
         sold = np.logical_or.reduce(sell, axis=1)
-        asking = [desk for (desk, _), any_ in zip(met, sold.tolist(), strict=True) if any_]
+        asking = [desk for desk, any_ in zip(met, sold.tolist(), strict=True) if any_]
         asked = [(desk.which, desk.ranker) for desk in asking]
         for group in readings.score_all(name, asked, sell if len(asking) == len(met) else sell[sold]) if asking else ():
             some = [asking[at] for at in group.asked]
@@ -84,8 +99,10 @@ class _Passed(Struct, frozen=True, eq=False):
     held: Mapping[int, Entry]
     alive: BoolArray
     """Offers that every stage lets pass."""
+    bits: bytes
+    """The same, a bit for each."""
     stages: dict[str, int]
-    """How many each stage was the first to drop."""
+    """How many each stage was the first to drop, and how many are left."""
 
 
 class _Desk:
@@ -102,7 +119,8 @@ class _Desk:
         self.met: list[Masks] = []
         self.foreseen: tuple[str, Scored, Drawn] | None = None
         """The first sale of the first placement, where it has been drawn together with those of others."""
-        self._passed: dict[str, _Passed] = {}
+        self.passed: dict[str, _Passed] = {}
+        """By placement."""
         self._scopes: dict[str, Scopes] = {}
         self.taken: list[int] = []
         self.scopes: list[Scopes] = []
@@ -121,8 +139,8 @@ class _Desk:
     def fill(self, wanted: PlacementRequest) -> Filled:
         """One placement, after those before it."""
         name, count = wanted.name, min(wanted.count, self.policy.placements[wanted.name].max)
-        passed = self.gate(name)
-        masks, held, alive, stages = passed.masks, passed.held, passed.alive, dict(passed.stages)
+        passed = self.passed[name]
+        masks, held, alive, stages = passed.masks, passed.held, passed.alive, passed.stages
         self.met.append(masks)
         offers = self._shown_again(name, count, masks, alive) or self._duties(name, count, alive)
         if len(offers) < count and not (offers and offers[0].repeats):
@@ -131,25 +149,16 @@ class _Desk:
         self._ask_for(name, count, offers, held)
         filled = any(offer.kind != "fallback" for offer in offers)
         reason: Reason = "ok" if filled else reason_for(self.columns, name, masks, self.situation.late)
-        stages["chosen"] = len(offers)
-        stages["arbitration"] -= len(offers)
+        stages = {**stages, "chosen": len(offers), "arbitration": stages["arbitration"] - len(offers)}
         return Filled(
             name=name,
             reason=reason,
             hint="" if filled else hint_for(reason, name, self.gates),
             offers=tuple(offers),
-            open=np.packbits(alive).tobytes(),
+            open=passed.bits,
             catalogue=self.columns.ids,
             stages=stages,
         )
-
-    def gate(self, name: str) -> _Passed:
-        """What the gates of a placement say, asked once."""
-        passed = self._passed.get(name)
-        if passed is None:
-            masks, held = self.gates.masks(name)
-            passed = self._passed[name] = _Passed(masks, held, *self._through(masks))
-        return passed
 
     def decision(self, filled: tuple[Filled, ...]) -> Decision:
         """All placements as one decision: an earlier one where every placement shows that one again."""
@@ -185,20 +194,6 @@ class _Desk:
         if not self.columns.campaign_names and any(self.columns.personal[row] for row in self.taken):
             return (EVERYTHING,)
         return campaigns_in_place(self.columns, [self.gates.meant_for(masks) for masks in self.met])
-
-    def _through(self, masks: Masks) -> tuple[BoolArray, dict[str, int]]:
-        """Offers that every stage lets pass, and how many each stage was the first to drop."""
-        everything = self.columns.everything
-        alive, left = everything, len(everything)
-        stages: dict[str, int] = {}
-        for name, mask in zip(STAGES, masks, strict=True):
-            before = left
-            if mask is not everything:
-                alive = mask if alive is everything else alive & mask
-                left = int(np.count_nonzero(alive))
-            stages[name] = before - left
-        stages["arbitration"] = left
-        return alive, stages
 
     def _open(self, name: str, alive: BoolArray) -> BoolArray:
         """Without what this decision has taken in an earlier place, or used up of a shared cap."""
@@ -347,7 +342,7 @@ class _Desk:
             self.claims.append(
                 choosing.claim(offer, situation.decision_id, placement, situation, self.columns, self.policy, on, has, limit)
             )
-            if not has:
+            if not has and self.columns.pools[offer.row]:
                 self.takes.extend(choosing.takes(offer, placement, situation, self.columns, self.policy))
         personal = any(offer.kind != "fallback" and not offer.repeats for offer in offers)
         if personal and placement.sticky_seconds:

@@ -62,7 +62,7 @@ class Channels:
         return not columns.any_channel.all()
 
     def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
-        return np.stack([columns.channel.get(one.channel, columns.any_channel) for one in situations])
+        return np.array([columns.channel.get(one.channel, columns.any_channel) for one in situations])
 
     def words(self, catalogue: Catalogue, row: int, situation: Situation) -> str:
         columns = catalogue.columns
@@ -77,7 +77,7 @@ class Locales:
         return not (columns.unbound.all() and columns.content_in.get("default", columns.nothing).all())
 
     def mask(self, columns: Columns, situations: Sequence[Situation]) -> BoolArray:
-        return np.stack([self._mask(columns, one.locale) for one in situations])
+        return np.array([self._mask(columns, one.locale) for one in situations])
 
     def _mask(self, columns: Columns, locale: str) -> BoolArray:
         chain = locale_chain(locale)

@@ -4,7 +4,9 @@
 `STAGES` is the order in which they speak: the first that drops an offer is the one that is named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.conditions import BoolArray, local_time, minute_of_day, within
@@ -18,11 +20,43 @@ from engine.decisioning.service import stopped_by
 from engine.decisioning.situation import Situation
 from engine.decisioning.wishes import limit_of, quiet_span, topics_of, welcome
 from engine.profiles.consent import Granted
+from engine.profiles.profile import Part
 
 STAGES = ("consent", "holdout", "placement", "eligibility", "service", "cap", "stock", "quiet_hours")
 CONSENT, HOLDOUT, PLACEMENT, ELIGIBILITY, SERVICE, CAP, STOCK, QUIET_HOURS = range(8)
 Masks = tuple[BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray, BoolArray]
+_COUNTED = (*STAGES, "arbitration")
+_NONE = [0]
 _NOTHING_HELD: Mapping[int, Entry] = {}
+
+
+def through(everything: BoolArray, met: Sequence[Masks]) -> tuple[BoolArray, list[dict[str, int]]]:
+    """Offers that every stage lets pass, a row for each decision; and of each how many offers a stage was the first to drop,
+    and how many are left.
+
+    Stages that stand open for everybody cost nothing; what is shared by all is looked at once.
+    """
+    size = (len(met), len(everything))
+    alive, left = np.broadcast_to(everything, size), [size[1]] * size[0]
+    dropped = []
+    for masks in zip(*met, strict=True):
+        first, before = masks[0], left
+        if all(one is first for one in masks):
+            if first is everything:
+                dropped.append(_NONE * size[0])
+                continue
+            alive = alive & first
+        else:
+            alive = alive & np.concatenate(masks).reshape(size)
+        left = np.add.reduce(alive, axis=1, dtype=np.intp).tolist()
+        dropped.append([had - has for had, has in zip(before, left, strict=True)])
+    return alive, [dict(zip(_COUNTED, counts, strict=True)) for counts in zip(*dropped, left, strict=True)]
+
+
+def _unwanted(part: Part, channels: tuple[str, ...]) -> bool:
+    """Whether the customer wants no offers on one of the channels; most never said a word about any."""
+    wishes = part.preferences
+    return bool(wishes.channels) and any(wishes.refuses(channel) for channel in channels)
 
 
 class Gates:
@@ -46,6 +80,7 @@ class Gates:
         self.welcome = welcome(part, catalogue, policy) if part is not None else columns.everything
         self.limit = limit_of(part)
         """The customer's own cap."""
+        self._channels: dict[str, tuple[str, ...]] = {}
         self._caps: dict[tuple[str, ...], BoolArray] = {}
         self.stock = self._stock()
         self._consent: dict[tuple[str, ...], BoolArray] = {}
@@ -88,9 +123,12 @@ class Gates:
 
     def channels(self, placement: str) -> tuple[str, ...]:
         """Channels that a contact touches: the one of the request, and the one that the placement is declared for."""
-        own = self.policy.placements[placement].channel or ""
-        channel = self.situation.channel or own
-        return (channel, own) if own and own != channel else (channel,)
+        channels = self._channels.get(placement)
+        if channels is None:
+            own = self.policy.placements[placement].channel or ""
+            channel = self.situation.channel or own
+            channels = self._channels[placement] = (channel, own) if own and own != channel else (channel,)
+        return channels
 
     def purposes(self, placement: str) -> list[str]:
         """Purposes that offers of a placement need and that are not granted."""
@@ -117,9 +155,11 @@ class Gates:
         """The proof that a purpose is granted on every one of these channels, and that none of them is unwanted."""
         asked = (purpose, channels)
         if asked not in self._permissions:
-            part, known = self.situation.part, self.situation.ledger is not None
-            wanted = part is not None and known and not any(part.preferences.refuses(channel) for channel in channels)
-            self._permissions[asked] = part.consent.permission(purpose, channels, self.situation.now) if part and wanted else None
+            part = self.situation.part
+            if part is None or self.situation.ledger is None or _unwanted(part, channels):
+                self._permissions[asked] = None
+            else:
+                self._permissions[asked] = part.consent.permission(purpose, channels, self.situation.now)
         return self._permissions[asked]
 
     def proof(self, row: int, placement: str) -> Proof | None:
@@ -132,7 +172,7 @@ class Gates:
         part = self.situation.part
         if part is None or self.situation.ledger is None:
             return "unknown"
-        if any(part.preferences.refuses(channel) for channel in channels):
+        if _unwanted(part, channels):
             return "not wished for"
         return part.consent.refusal(purpose, channels, self.situation.now)
 

@@ -15,6 +15,7 @@ The law: views and live reservations together never exceed a cap by an admitted 
 """
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -150,8 +151,9 @@ def count(ledger: Ledger, cap: CapClaim, now: int) -> int:
     return sum(1 for one in ledger.entries if cap.meets(one.scopes) and one.at > now - cap.window_ms and counts(one, now))
 
 
-def channel_scopes(channels: Iterable[str]) -> tuple[str, ...]:
-    """Scopes of the channels that a contact touches."""
+@lru_cache(maxsize=256)
+def channel_scopes(channels: tuple[str, ...]) -> tuple[str, ...]:
+    """Scopes of the channels that a contact touches; remembered, since there are few and every decision asks several times."""
     return tuple([CHANNEL + channel for channel in channels if channel])
 
 

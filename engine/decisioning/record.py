@@ -7,7 +7,10 @@ the store keeps them as long as the log.
 from base64 import b64decode
 from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from engine.decisioning.catalogue import Catalogue
 from engine.decisioning.decision import Chosen, Decision, Filled, offers_in
@@ -37,7 +40,7 @@ def decided(
 
     What the customer read like is part of the vector of an offer; without such an offer it is kept by itself.
     """
-    offers = decision.offers
+    offers, written = decision.offers, _written(catalogue)
     readings = b"" if vector is None or any(offer.vector for offer in offers) else vector.astype("<f4").tobytes()
     named: dict[str, tuple[str, ...]] = {}
     bits: dict[str, str] = {}
@@ -47,8 +50,8 @@ def decided(
         else:
             named[filled.name] = filled.eligible
     return Decided(
-        offers=tuple([_chosen(offer, catalogue, policy) for offer in offers]),
-        readings=_text(readings),
+        offers=tuple([_chosen(offer, written[offer.row], policy) for offer in offers]),
+        readings=_text(readings) if readings else "",
         request_id=request_id,
         eligible=named,
         eligible_bits=bits,
@@ -99,8 +102,36 @@ def eligible_in(decided: Decided, names: Sequence[str]) -> dict[str, tuple[str, 
     return {**decided.eligible, **bits}
 
 
-def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:
-    written, redemption = catalogue.offers[offer.row], catalogue.redemptions[offer.row]
+class _Written(Struct, frozen=True):
+    """What the log says of an offer whoever gets it."""
+
+    categories: tuple[str, ...]
+    products: tuple[str, ...]
+    coupon: str
+    way: Literal["buys", "coupon", "event"]
+    window_ms: int
+    cost_minor: int
+    redemption_cost_minor: int
+
+
+@lru_cache(maxsize=8)
+def _written(catalogue: Catalogue) -> tuple[_Written, ...]:
+    """Offer by offer, worked out once a catalogue."""
+    return tuple(
+        _Written(
+            categories=() if offer.promotes.expands else offer.promotes.categories,
+            products=offer.promotes.named,
+            coupon=redemption.coupon,
+            way=_way(redemption),
+            window_ms=int(offer.attribution_window_days * DAY),
+            cost_minor=offer.cost.minor,
+            redemption_cost_minor=redemption_cost(offer),
+        )
+        for offer, redemption in zip(catalogue.offers, catalogue.redemptions, strict=True)
+    )
+
+
+def _chosen(offer: Chosen, written: _Written, policy: Policy) -> ChosenOffer:
     return ChosenOffer(
         offer_id=offer.offer_id,
         placement=offer.placement,
@@ -109,16 +140,16 @@ def _chosen(offer: Chosen, catalogue: Catalogue, policy: Policy) -> ChosenOffer:
         position=offer.position,
         propensity=offer.propensity,
         score=offer.score,
-        categories=() if written.promotes.expands else written.promotes.categories,
-        products=tuple(one.product_id for one in offer.products) or written.promotes.named,
-        coupon=offer.coupon or redemption.coupon,
-        redeemed_when="coupon" if offer.coupon else _way(redemption),
-        attribution_window_ms=int(written.attribution_window_days * DAY),
+        categories=written.categories,
+        products=tuple([one.product_id for one in offer.products]) or written.products,
+        coupon=offer.coupon or written.coupon,
+        redeemed_when="coupon" if offer.coupon else written.way,
+        attribution_window_ms=written.window_ms,
         shown_when=policy.placements[offer.placement].shown_when,
         learn=offer.learn,
         vector=_text(offer.vector),
-        cost_minor=written.cost.minor,
-        redemption_cost_minor=redemption_cost(written),
+        cost_minor=written.cost_minor,
+        redemption_cost_minor=written.redemption_cost_minor,
     )
 
 

@@ -203,7 +203,7 @@ class Readings:
             for which, start, end in zip(group, starts, ends, strict=True):
                 if self._situations[which].expanded:
                     worth[start:end] = self._worth(which, rows[start:end])
-            probability = self._probability(who, placement, places, np.stack(own)[whose, places])
+            probability = self._probability(who, placement, places, np.array(own)[whose, places])
             value = probability * worth - columns.cost[rows]
             packed = together.packed.tobytes() if together is not None else b""
             size = len(packed) // max(len(member), 1)
@@ -239,7 +239,7 @@ class Readings:
             self._together[placement] = None
             if read:
                 parts, nows = [part for _, part, _, _ in read], [now for _, _, _, now in read]
-                vectors = np.stack([vector for _, _, vector, _ in read])
+                vectors = np.array([vector for _, _, vector, _ in read])
                 self._together[placement] = Together(
                     cross_all(parts, promotions, prepared.crowd, nows, prepared.towards),
                     vectors,

@@ -184,3 +184,20 @@ def test_who_is_drawn_together_with_others_is_drawn_as_alone(
     together = draw_all(np.concatenate([own for own, _ in group]), starts, arbitration, [point for _, point in group])
 
     assert together == [draw(own, arbitration, point) for own, point in group]
+
+
+@settings(max_examples=60)
+@given(
+    size=st.integers(1, 70),
+    points=st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=2, max_size=8),
+    seed=st.integers(0, 1_000),
+    arbitration=arbitrations,
+)
+def test_who_has_as_many_arms_as_everybody_else_is_drawn_as_alone(
+    size: int, points: list[float], seed: int, arbitration: Arbitration
+) -> None:
+    rows = np.random.default_rng(seed).lognormal(size=(len(points), size))
+
+    together = draw_all(rows.ravel(), [size * at for at in range(len(points))], arbitration, points)
+
+    assert together == [draw(own, arbitration, point) for own, point in zip(rows, points, strict=True)]
