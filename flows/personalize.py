@@ -17,7 +17,7 @@ from bytewax.run import cli_main
 
 from config.catalogue_files import load_catalogue
 from config.logging import log_to_stderr
-from config.memory import settle_memory
+from config.memory import YOUNG_OF_BATCHES, settle_memory
 from config.settings import EngineSettings, RetentionSettings
 from engine.decisioning.loyalty import NO_PROGRAMME
 from engine.errors import Fenced, StoreUnavailable
@@ -116,7 +116,7 @@ def main(redis_url: str, engines: int, engine_index: int) -> int:
     upkeep = Upkeep(name, store, owner, RetentionSettings())
     source = EventSource(lambda: Streams(store, owner, settings.batch_events, settings.idle_block_ms, stop.asked_for, upkeep))
     flow = dataflow(source, owner, CommitSink(lambda: Commits(store, owner)))
-    settle_memory()
+    settle_memory(YOUNG_OF_BATCHES)
     _LOG.info("the engine has opened its shards", extra={"shards": len(owner.shards)})
     try:
         cli_main(flow)  # type: ignore[no-untyped-call]

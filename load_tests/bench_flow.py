@@ -8,6 +8,7 @@ round tells where the time goes. `--at-least 0.25` makes the ratio to the plain 
 """
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -22,7 +23,7 @@ from typing import Any, Final, NamedTuple
 from bytewax.run import cli_main
 from redis import Redis
 
-from config.memory import settle_memory
+from config.memory import YOUNG_OF_BATCHES, settle_memory
 from engine.errors import Rejected
 from engine.events.decode import decode_canonical
 from engine.events.routing import Admitted, admit, admitted
@@ -255,7 +256,7 @@ def best(runs: list[Spent]) -> Spent:
 def measured(events: int, rounds: int, url: str) -> dict[str, Any]:
     """All figures of one benchmark."""
     sent = entries(events)
-    settle_memory()
+    settle_memory(YOUNG_OF_BATCHES)
     runs: dict[str, list[Spent]] = {"reference": [], "plain": [], "in_memory": [], "flow": []}
     steps: dict[str, Callable[[], Spent]] = {
         "reference": lambda: reference(sent),
@@ -265,7 +266,10 @@ def measured(events: int, rounds: int, url: str) -> dict[str, Any]:
     }
     for _ in range(rounds):
         for name, step in steps.items():
+            # What one run leaves behind is no work of the next.
+            gc.collect()
             runs[name].append(step())
+    gc.collect()
     shares = where_it_goes(sent, url)
     least = {name: best(taken) for name, taken in runs.items()}
     ours = least["flow"].cpu

@@ -40,10 +40,7 @@ class Histogram:
 
     def move(self, before: Sequence[str], after: Sequence[str]) -> dict[str, int]:
         """A customer leaves the old bins and enters the new ones; returns the counts that changed, 0 where nobody is left."""
-        more = dict.fromkeys(before, -1)
-        for name in after:
-            more[name] = more.get(name, 0) + 1
-        return self.add(more)
+        return self.add({**dict.fromkeys(after, 1), **{name: -(name not in after) for name in before}})
 
     def add(self, more: Mapping[str, int]) -> dict[str, int]:
         """Counts that rise or fall by so much; returns those that changed, 0 where nothing is left."""
@@ -187,8 +184,12 @@ class Following:
         if moved:
             self._commit.outbox.append(segment_changed(profile, after, at, self._commit.shard, live))
             to = self._commit.facts.moved_to
-            for name in {after.lifecycle, *after.segments} - {before.lifecycle, *before.segments}:
-                if not name.startswith("rfm_"):
+            for name, is_new in (
+                (after.lifecycle, after.lifecycle != before.lifecycle),
+                (after.tier, after.tier and after.tier != before.tier),
+                (BEST, after.best and not before.best),
+            ):
+                if is_new:
                     to[name] = to.get(name, 0) + 1
         return replace(profile, standing=after), int(moved)
 
