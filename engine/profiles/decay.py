@@ -60,8 +60,8 @@ class Block:
     def picked(self, *names: tuple[str, float]) -> "Picked":
         """Some of its numbers, by (quantity, half-life in days), for who reads no others; in the order of the block."""
         places = [self._place(*name) for name in names]
-        if places != sorted(places):
-            raise ValueError("numbers are picked in the order in which they are held")
+        if len(places) < 2 or places != sorted(places):
+            raise ValueError("two numbers or more are picked, in the order in which they are held; one is read by `read_one`")
         return Picked(places, self._rates, len(self.quantities))
 
     def _place(self, quantity: str, half_life_days: float) -> int:
@@ -82,8 +82,8 @@ class Picked:
     """The numbers of a block at some `places`, and what is left of them at an instant."""
 
     def __init__(self, places: list[int], rates: tuple[float, ...], width: int) -> None:
-        after = [*(place + 1 for place in places[:-1])]
-        gaps = [place - before for place, before in zip(places, [0, *after], strict=True)]
+        after = [0, *(place + 1 for place in places[:-1])]
+        gaps = [place - before for place, before in zip(places, after, strict=True)]
         self._layout = Layout("<" + "".join(f"{8 * gap}xd" for gap in gaps))
         self._empty = (0.0,) * len(places)
         rows = [place // width for place in places]

@@ -41,6 +41,7 @@ from engine.profiles.identity import MOST_IDENTITIES
 from engine.profiles.links import Awaited, Change, Link
 from engine.profiles.profile import Part, Profile
 from engine.shards.commit import Commit, Entry, Outgoing
+from engine.shards.own import OURSELVES
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PART = msgspec.msgpack.Decoder(Part)
@@ -257,7 +258,7 @@ class Handover:
             id=f"{_NAMES[kind]}-{digest_of(*(part.encode() for part in parts)).hex()}",
             type=_NAMES[kind],
             time=cause.time,
-            source="regulars",
+            source=OURSELVES,
             received_at=cause.received_at,
             mode=cause.mode,
             data=claim,  # type: ignore[call-arg]

@@ -40,7 +40,7 @@ from engine.ids import digest_of, shard_of
 from engine.moments import moment
 from engine.shards import baskets
 from engine.shards.commit import Commit, Entry, Outgoing
-from engine.shards.own import IDENTITIES
+from engine.shards.own import IDENTITIES, OURSELVES
 from engine.shards.popularity import Popularity
 from engine.shards.receipts import Receipt
 from engine.shards.sequences import Day, Numbers
@@ -106,7 +106,7 @@ class Tills:
                 id=f"noted-{digest_of(told, size=16).hex()}",
                 type="pos_receipts_noted",
                 time=moment(max(note.at for note in notes)),
-                source="regulars",
+                source=OURSELVES,
                 data=tuple(notes),
             )
             ready = admitted(event)
@@ -324,5 +324,5 @@ def _return_voided(original: str, note: Noted) -> PosReturnVoided:
     )
     name = digest_of(original.encode(), note.key.encode(), note.of.encode()).hex()
     return PosReturnVoided(
-        id=f"return-voided-{name}", type="pos_return_voided", time=moment(note.at), source="regulars", channel="pos", data=data
+        id=f"return-voided-{name}", type="pos_return_voided", time=moment(note.at), source=OURSELVES, channel="pos", data=data
     )
